@@ -1,0 +1,257 @@
+"""The config document: one frozen model, data only; never hosts, credentials or code.
+
+This file says what may stand where. Whether names exist, rules can be read and routes make
+sense is `check.py`; places and hints for what this model refuses are `load.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+RESERVED_NAMES = frozenset({"drop", "dead_letter", "message", "event", "settings"})
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+EventName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+Duration = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]*)(ms|s|m|h)$")]
+Rule: TypeAlias = str
+TemplateText: TypeAlias = str
+Json: TypeAlias = Any
+Protocol: TypeAlias = Literal["kafka", "rabbitmq", "nats", "redis", "memory"]
+
+
+class Part(BaseModel):
+    """Base of every part of the document: frozen, and a key that is not known is refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, populate_by_name=True, validate_by_alias=True
+    )
+
+
+class Named(Part):
+    """A thing that people talk about: it may say what it is for and who answers for it."""
+
+    description: str | None = Field(default=None, description="What it is for; not in the digest.")
+    owner: str | None = Field(default=None, description="Who answers for it; not in the digest.")
+
+
+class Setting(Named):
+    """A typed constant, `settings.NAME` in rules; an overlay may change its value."""
+
+    type: Literal["string", "number", "integer", "boolean"]
+    value: str | bool | int | float
+
+
+class Address(Part):
+    """A place to read from: a channel, or a pattern of channels in the protocol's own syntax."""
+
+    broker: Name = Field(description="An alias of `brokers`.")
+    channel: str | None = Field(default=None, description="Topic, queue, subject or stream.")
+    pattern: str | None = Field(default=None, description="Kafka: regex; NATS: `*` and `>`.")
+    options: dict[str, Json] = Field(default_factory=dict, description="See the protocol's page.")
+
+
+class EventChoice(Part):
+    """Several event types on one channel, chosen by a value of the message."""
+
+    by: Rule = Field(description="A text expression over `message.*`.")
+    types: dict[str, EventName] = Field(description="Value to event type.")
+    otherwise: EventName = Field(default="invalid", description="`invalid`, or an event type.")
+
+
+class Private(Part):
+    """Parts of a source's messages that are masked wherever people look."""
+
+    key: bool = False
+    headers: tuple[str, ...] = ()
+
+
+class Handler(Part):
+    """User code that runs between decoding and routing; the function itself is not in here."""
+
+    returns: EventName = Field(description="The event type of what the handler returns.")
+
+
+class Retry(Part):
+    """How often and how fast a failed handler or delivery is tried again."""
+
+    attempts: int = Field(default=3, ge=1, description="Tries in all, the first included.")
+    initial: Duration = "200ms"
+    factor: int | float = Field(default=2, ge=1)
+    max: Duration = "30s"
+
+
+class DeadLetter(Part):
+    """Where messages go that cannot be handled or delivered."""
+
+    broker: Name
+    channel: TemplateText = Field(description="May use `message.*` and `settings.*` only.")
+
+
+class Source(Named):
+    """One or more channels read from, all with the same event type."""
+
+    broker: Name | None = Field(default=None, description="An alias of `brokers`.")
+    channel: str | None = Field(default=None, description="Topic, queue, subject or stream.")
+    pattern: str | None = Field(default=None, description="Kafka: regex; NATS: `*` and `>`.")
+    options: dict[str, Json] = Field(default_factory=dict, description="See the protocol's page.")
+    from_: tuple[Address, ...] = Field(
+        default=(), alias="from", description="Several addresses, instead of broker and channel."
+    )
+    event: EventName | EventChoice | None = Field(
+        default=None, description="Left out: the body is not decoded, rules see `message.*` only."
+    )
+    on_invalid: Literal["dead_letter", "drop"] = "dead_letter"
+    handler: Handler | None = None
+    private: Private = Private()
+    retry: Retry | None = None
+    dead_letter: DeadLetter | None = None
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All places this source reads from."""
+        if self.from_ or self.broker is None:
+            return self.from_
+        return (
+            Address(
+                broker=self.broker,
+                channel=self.channel,
+                pattern=self.pattern,
+                options=self.options,
+            ),
+        )
+
+
+class Target(Named):
+    """A channel written to, and how a message is written there."""
+
+    broker: Name = Field(description="An alias of `brokers`.")
+    channel: TemplateText = Field(description="Starts with fixed text; values are untrusted.")
+    key: TemplateText | None = Field(default=None, description="Left out: the source's key.")
+    pass_headers: Literal["all", "none"] | tuple[str, ...] = "all"
+    headers: dict[str, TemplateText] = Field(
+        default_factory=dict, description="Added to, or instead of, those that pass."
+    )
+    body: Json = Field(default=None, description="A JSON template; left out: bytes untouched.")
+    max_channels: int = Field(default=1000, ge=1, description="Bound of distinct live channels.")
+    options: dict[str, Json] = Field(default_factory=dict, description="See the protocol's page.")
+
+
+class Route(Named):
+    """A name, a condition and the targets of the messages that meet it."""
+
+    name: Name
+    when: Rule | None = Field(default=None, description="Left out: always.")
+    events: tuple[EventName, ...] | None = Field(
+        default=None, description="Only messages of these event types."
+    )
+    to: tuple[Name, ...] = Field(description="Targets, or `drop` or `dead_letter` alone.")
+    enabled: bool = True
+
+
+class Router(Named):
+    """Routes on one source, or on several sources of one event type."""
+
+    source: Name | tuple[Name, ...]
+    match: Literal["first", "all"] = Field(description="No default: silent defaults hurt.")
+    routes: tuple[Route, ...] = ()
+    unmatched: Literal["dead_letter", "drop"] | tuple[Name, ...]
+    undecided: Literal["continue", "dead_letter"] = "continue"
+    enabled: bool = True
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the sources, also when there is one."""
+        return (self.source,) if isinstance(self.source, str) else self.source
+
+
+class Store(Part):
+    """Where the rows of a batch go; the address is GATEWAY_DATABASE_<NAME>_URL."""
+
+    database: Name
+    table: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
+
+
+class Batch(Named):
+    """Messages of a source, collected by count and time, stored and aggregated."""
+
+    source: Name
+    size: int = Field(ge=1, description="Closes at this many messages …")
+    every: Duration = Field(description="… or after this time, whichever comes first.")
+    group_by: dict[Name, TemplateText] = Field(default_factory=dict)
+    rows: dict[str, TemplateText] = Field(default_factory=dict, description="One row a message.")
+    store: Store | None = None
+    aggregates: dict[Name, str] = Field(
+        default_factory=dict, description="SQL aggregates, such as `avg(value)`."
+    )
+    to: tuple[Name, ...] = Field(default=(), description="One message a group goes here.")
+
+
+class TestMessage(Part):
+    """The message of a test: an event (written as JSON), or a raw body."""
+
+    __test__ = False
+
+    key: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    timestamp: str | None = Field(default=None, description="RFC 3339.")
+    channel: str | None = Field(default=None, description="Left out: the source's first.")
+    event: Json = None
+    body: str | None = None
+
+
+class Expected(Part):
+    """One delivery that a test expects; what is left out may be anything."""
+
+    target: Name | None = None
+    router: Name | None = None
+    route: Name | None = None
+    outcome: Literal["delivered", "dropped", "dead_lettered"] = "delivered"
+    reason: str | None = Field(default=None, description="A part of the reason.")
+    channel: str | None = None
+    key: str | None = None
+    headers: dict[str, str] | None = Field(default=None, description="These, others may be there.")
+    body: Json = None
+
+
+class ConfigTest(Part):
+    """A message and where it must go; `gateway-lab test` and the pytest plugin run it."""
+
+    name: str
+    source: Name
+    message: TestMessage
+    expect: tuple[str | Expected, ...] = Field(
+        default=(), description="A bare name is short for a target; `dead_letter` for a letter."
+    )
+    only: bool = Field(default=False, description="True: these and nothing else.")
+
+
+class ExpectedTarget(Part):
+    """How many deliveries a target had over the capture."""
+
+    delivered: int = 0
+    dropped: int = 0
+    dead_lettered: int = 0
+
+
+class ExpectedRouter(Part):
+    """What became of the messages in a router over the capture."""
+
+    matched: int = 0
+    unmatched: int = 0
+    invalid: int = 0
+
+
+class Expectations(Part):
+    """What an export promised: the books of a replay, run again by `gateway-lab test`."""
+
+    capture: str = Field(description="Path, relative to the config file.")
+    capture_digest: str
+    config_digest: str
+    messages: int
+    no_source: int = 0
+    not_replayed: int = 0
+    routers: dict[Name, ExpectedRouter] = Field(default_factory=dict)
+    targets: dict[Name, ExpectedTarget] = Field(default_factory=dict)

@@ -1,0 +1,132 @@
+"""The plan: a config made ready to decide messages; typed trees, no engine.
+
+`compile_plan` lives in `compile.py`. Both ways, live and offline, read only this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway_lab.config.model import Batch, DeadLetter, Protocol, Retry
+from gateway_lab.events.event_type import EventType
+from gateway_lab.rules.template import BodyTemplate, Template
+from gateway_lab.rules.tree import Node
+
+INVALID = "invalid"
+"""The `otherwise` of a choice of event types that makes all other messages invalid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressPlan:
+    """One place a source reads from: exactly one of channel and pattern is set."""
+
+    broker: str
+    protocol: Protocol
+    channel: str | None
+    pattern: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePlan:
+    """A source. `by` is None with at most one event type; then `event_types` has one or none.
+
+    Attributes:
+        event_types: Event type name to type, in the order of the document.
+        by: Text expression over the message that chooses; None: the only one.
+        choices: Value of `by` to event type name.
+        otherwise: Event type name for other values, or `invalid`.
+        routers: Names of the enabled routers on it, in the order of the document.
+        batches: Names of the batches on it.
+        dead_letter: The nearest; None if the config has none.
+    """
+
+    name: str
+    addresses: tuple[AddressPlan, ...]
+    event_types: Mapping[str, EventType]
+    by: Node | None
+    choices: Mapping[str, str]
+    otherwise: str
+    on_invalid: Literal["dead_letter", "drop"]
+    handler_returns: str | None
+    private_key: bool
+    private_headers: frozenset[str]
+    retry: Retry
+    dead_letter: DeadLetter | None
+    routers: tuple[str, ...]
+    batches: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutePlan:
+    """An enabled route. `targets` may be ("drop",) or ("dead_letter",)."""
+
+    name: str
+    condition: Node | None
+    events: frozenset[str] | None
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterPlan:
+    """An enabled router; `unmatched` may be ("drop",) or ("dead_letter",) like a route's targets."""
+
+    name: str
+    sources: tuple[str, ...]
+    match: Literal["first", "all"]
+    routes: tuple[RoutePlan, ...]
+    unmatched: tuple[str, ...]
+    undecided: Literal["continue", "dead_letter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetPlan:
+    """A target, its templates typed for one source (names mean what that source's events say).
+
+    Attributes:
+        key: None keeps the source's key.
+        pass_headers: "all", or the lower-case names that pass.
+        body: None passes the bytes through untouched.
+    """
+
+    name: str
+    broker: str
+    protocol: Protocol
+    channel: Template
+    key: Template | None
+    pass_headers: Literal["all"] | frozenset[str]
+    headers: Mapping[str, Template]
+    body: BodyTemplate | None
+    max_channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    """A batch; rows, groups and aggregates typed for its source, targets for its own messages."""
+
+    name: str
+    source: str
+    size: int
+    every_us: int
+    group_by: Mapping[str, Template]
+    rows: Mapping[str, Template]
+    aggregates: Mapping[str, Node]
+    targets: Mapping[str, TargetPlan]
+    model: Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A whole config, ready to run.
+
+    Attributes:
+        targets: (source name, target name) to plan, for every pair that can occur.
+    """
+
+    name: str
+    digest: str
+    sources: Mapping[str, SourcePlan]
+    routers: Mapping[str, RouterPlan]
+    targets: Mapping[tuple[str, str], TargetPlan]
+    batches: Mapping[str, BatchPlan]

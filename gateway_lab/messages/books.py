@@ -1,0 +1,32 @@
+"""The books: what can become of a message in a router, and of a delivery.
+
+Per router: matched + unmatched + invalid = messages in.
+Per target: delivered + dropped + dead_lettered = deliveries.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Result(StrEnum):
+    """What became of a message in a router."""
+
+    MATCHED = "matched"
+    UNMATCHED = "unmatched"
+    INVALID = "invalid"
+
+
+class Outcome(StrEnum):
+    """What became of a delivery: a message, a router and a target."""
+
+    DELIVERED = "delivered"
+    DROPPED = "dropped"
+    DEAD_LETTERED = "dead_lettered"
+
+
+class Unbooked(StrEnum):
+    """Captured messages that no router saw, by reason; never guessed into the books."""
+
+    NO_SOURCE = "no_source"
+    NOT_REPLAYED = "not_replayed"
