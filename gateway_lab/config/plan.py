@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway_lab.config.model import Batch, DeadLetter, Protocol, Retry
+from gateway_lab.config.model import Batch, Protocol, Retry
 from gateway_lab.events.event_type import EventType
 from gateway_lab.rules.template import BodyTemplate, Template
 from gateway_lab.rules.tree import Node
@@ -29,14 +29,25 @@ class AddressPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterPlan:
+    """Where a source's dead letters go; the channel may use `message.*` and settings only."""
+
+    broker: str
+    protocol: Protocol
+    channel: Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourcePlan:
     """A source. `by` is None with at most one event type; then `event_types` has one or none.
 
     Attributes:
-        event_types: Event type name to type, in the order of the document.
+        event_types: Event type name to type, in the order of the document; of what arrives.
         by: Text expression over the message that chooses; None: the only one.
         choices: Value of `by` to event type name.
         otherwise: Event type name for other values, or `invalid`.
+        handled: The event type of what the handler returns, which is then the only one that
+            rules see; None without a handler.
         routers: Names of the enabled routers on it, in the order of the document.
         batches: Names of the batches on it.
         dead_letter: The nearest; None if the config has none.
@@ -49,11 +60,11 @@ class SourcePlan:
     choices: Mapping[str, str]
     otherwise: str
     on_invalid: Literal["dead_letter", "drop"]
-    handler_returns: str | None
+    handled: EventType | None
     private_key: bool
     private_headers: frozenset[str]
     retry: Retry
-    dead_letter: DeadLetter | None
+    dead_letter: DeadLetterPlan | None
     routers: tuple[str, ...]
     batches: tuple[str, ...]
 

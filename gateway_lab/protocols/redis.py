@@ -1,0 +1,95 @@
+"""Redis: streams whose entries hold `body` and one field a header; pub/sub if asked for."""
+
+from __future__ import annotations
+
+import re
+
+from gateway_lab.messages.headers import CONTROL_PREFIX
+from gateway_lab.protocols.protocol import (
+    KEY_HEADER,
+    TIMESTAMP_HEADER,
+    BrokerName,
+    Carries,
+    Delivery,
+    Options,
+    Protocol,
+    check_characters,
+    check_length,
+    check_prefixes,
+    no_pattern,
+)
+
+CARRIES = Carries(
+    key=KEY_HEADER,
+    timestamp=TIMESTAMP_HEADER,
+    binary=True,
+    repeated=False,
+    tombstone=False,
+    channel_bytes=256,
+    header_bytes=None,
+    body_bytes=512 * 1024 * 1024,
+)
+
+BODY_FIELD = "body"
+
+
+class SourceOptions(Options):
+    """Options of a source.
+
+    Attributes:
+        group: The consumer group; left out: the name of the config and the source.
+        delivery: `at_most_once` reads a pub/sub channel instead of a stream.
+    """
+
+    group: BrokerName | None = None
+    delivery: Delivery = "at_least_once"
+
+
+class TargetOptions(Options):
+    """Options of a target.
+
+    Attributes:
+        delivery: `at_most_once` publishes on a pub/sub channel instead of a stream.
+    """
+
+    delivery: Delivery = "at_least_once"
+
+
+_REFUSED = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029*?]")
+
+
+def check_channel(name: str) -> str | None:
+    """Check a stream: 256 bytes without blanks and wildcards, not one of the server's own."""
+    return (
+        check_length(name, CARRIES.channel_bytes)
+        or check_characters(name, _REFUSED)
+        or check_prefixes(name, ("__",))
+    )
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_header(name: str) -> str | None:
+    """Check a header's name: a field of the entry, so it is not `body`."""
+    if name == BODY_FIELD:
+        return f"`{BODY_FIELD}` is the field of the body"
+    return check_length(name, 255) or check_characters(name, _CONTROL)
+
+
+def is_control(name: str) -> bool:
+    """Say whether a header belongs to the gateway."""
+    return name.startswith(CONTROL_PREFIX)
+
+
+REDIS = Protocol(
+    name="redis",
+    source_options=SourceOptions,
+    target_options=TargetOptions,
+    carries=CARRIES,
+    check_channel=check_channel,
+    check_pattern=None,
+    matches=no_pattern,
+    check_header=check_header,
+    is_control=is_control,
+)
