@@ -1,19 +1,19 @@
 """Every error that gateway_lab raises on purpose: what went wrong, where, and what to do.
 
-    GatewayLabError
-    ├── RuleError           a rule or template cannot be read or typed      (ValueError)
-    ├── EventTypeError      a schema or model is outside the supported list (ValueError)
-    ├── ConfigError         a config document cannot be read or is refused  (ValueError)
-    ├── CaptureError        a capture cannot be read or written             (ValueError)
-    ├── ReplayError         a replay or diff cannot be made as asked        (ValueError)
-    ├── ExpectationError    a promised count, guard or test did not hold    (AssertionError)
-    └── MissingExtraError   an optional package is not installed            (ImportError)
+GatewayLabError
+├── RuleError           a rule or template cannot be read or typed      (ValueError)
+├── EventTypeError      a schema or model is outside the supported list (ValueError)
+├── ConfigError         a config document cannot be read or is refused  (ValueError)
+├── CaptureError        a capture cannot be read or written             (ValueError)
+├── ReplayError         a replay or diff cannot be made as asked        (ValueError)
+├── ExpectationError    a promised count, guard or test did not hold    (AssertionError)
+└── MissingExtraError   an optional package is not installed            (ImportError)
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class GatewayLabError(Exception):
@@ -65,7 +65,25 @@ class EventTypeError(GatewayLabError, ValueError):
 
 
 class ConfigError(GatewayLabError, ValueError):
-    """A config document cannot be read, or is refused; `where` is file:line:column."""
+    """A config document cannot be read, or is refused; `where` is file:line:column.
+
+    Attributes:
+        problems: Every problem, in the order of the document; the error itself if it is alone.
+    """
+
+    def __init__(
+        self, problem: str, *, where: str = "", hint: str = "", problems: Sequence[ConfigError] = ()
+    ) -> None:
+        self.problems = tuple(problems) or (self,)
+        super().__init__(problem, where=where, hint=hint)
+
+    @classmethod
+    def of(cls, problems: Sequence[ConfigError]) -> ConfigError:
+        """Make one error of one or more: its text shows all of them."""
+        if len(problems) == 1:
+            return problems[0]
+        text = "\n".join([f"{len(problems)} problems", *map(str, problems)])
+        return cls(text, problems=problems)
 
 
 class CaptureError(GatewayLabError, ValueError):

@@ -6,14 +6,19 @@ sense is `check.py`; places and hints for what this model refuses are `load.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+FORMAT = 1
+"""The version of the document's format, the value of its key `gateway_lab`."""
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 RESERVED_NAMES = frozenset({"drop", "dead_letter", "message", "event", "settings"})
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+ConfigName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 EventName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]*)(ms|s|m|h)$")]
 Rule: TypeAlias = str
@@ -21,12 +26,42 @@ TemplateText: TypeAlias = str
 Json: TypeAlias = Any
 Protocol: TypeAlias = Literal["kafka", "rabbitmq", "nats", "redis", "memory"]
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class FrozenDict(dict[K, V]):
+    """A mapping of the document: assigning to it says which call to use instead."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        msg = "a config never changes: use add_…, edit_… and remove_…, they return a new one"
+        raise TypeError(msg)
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    pop = popitem = clear = update = setdefault = _refuse
+
+    def __reduce__(self) -> tuple[type[FrozenDict[K, V]], tuple[dict[K, V]]]:
+        """Pickle as one call: the default fills an empty mapping item by item."""
+        return FrozenDict, (dict(self),)
+
+
+Table = Annotated[Mapping[K, V], AfterValidator(FrozenDict)]
+"""Things by name, in the order of the document."""
+
+Row = Annotated[tuple[V, ...], Field(strict=False)]
+"""Several things in order; Python code may give a list."""
+
 
 class Part(BaseModel):
     """Base of every part of the document: frozen, and a key that is not known is refused."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, populate_by_name=True, validate_by_alias=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
     )
 
 
@@ -50,14 +85,16 @@ class Address(Part):
     broker: Name = Field(description="An alias of `brokers`.")
     channel: str | None = Field(default=None, description="Topic, queue, subject or stream.")
     pattern: str | None = Field(default=None, description="Kafka: regex; NATS: `*` and `>`.")
-    options: dict[str, Json] = Field(default_factory=dict, description="See the protocol's page.")
+    options: Table[str, Json] = Field(
+        default_factory=FrozenDict, description="See the protocol's page."
+    )
 
 
 class EventChoice(Part):
     """Several event types on one channel, chosen by a value of the message."""
 
     by: Rule = Field(description="A text expression over `message.*`.")
-    types: dict[str, EventName] = Field(description="Value to event type.")
+    types: Table[str, EventName] = Field(description="Value to event type.")
     otherwise: EventName = Field(default="invalid", description="`invalid`, or an event type.")
 
 
@@ -65,7 +102,7 @@ class Private(Part):
     """Parts of a source's messages that are masked wherever people look."""
 
     key: bool = False
-    headers: tuple[str, ...] = ()
+    headers: Row[str] = ()
 
 
 class Handler(Part):
@@ -96,8 +133,10 @@ class Source(Named):
     broker: Name | None = Field(default=None, description="An alias of `brokers`.")
     channel: str | None = Field(default=None, description="Topic, queue, subject or stream.")
     pattern: str | None = Field(default=None, description="Kafka: regex; NATS: `*` and `>`.")
-    options: dict[str, Json] = Field(default_factory=dict, description="See the protocol's page.")
-    from_: tuple[Address, ...] = Field(
+    options: Table[str, Json] = Field(
+        default_factory=FrozenDict, description="See the protocol's page."
+    )
+    from_: Row[Address] = Field(
         default=(), alias="from", description="Several addresses, instead of broker and channel."
     )
     event: EventName | EventChoice | None = Field(
@@ -130,13 +169,17 @@ class Target(Named):
     broker: Name = Field(description="An alias of `brokers`.")
     channel: TemplateText = Field(description="Starts with fixed text; values are untrusted.")
     key: TemplateText | None = Field(default=None, description="Left out: the source's key.")
-    pass_headers: Literal["all", "none"] | tuple[str, ...] = "all"
-    headers: dict[str, TemplateText] = Field(
-        default_factory=dict, description="Added to, or instead of, those that pass."
+    pass_headers: Literal["all", "none"] | Row[str] = Field(
+        default="all", description="Which headers of the source's message go along."
+    )
+    headers: Table[str, TemplateText] = Field(
+        default_factory=FrozenDict, description="Added to, or instead of, those that pass."
     )
     body: Json = Field(default=None, description="A JSON template; left out: bytes untouched.")
     max_channels: int = Field(default=1000, ge=1, description="Bound of distinct live channels.")
-    options: dict[str, Json] = Field(default_factory=dict, description="See the protocol's page.")
+    options: Table[str, Json] = Field(
+        default_factory=FrozenDict, description="See the protocol's page."
+    )
 
 
 class Route(Named):
@@ -144,20 +187,20 @@ class Route(Named):
 
     name: Name
     when: Rule | None = Field(default=None, description="Left out: always.")
-    events: tuple[EventName, ...] | None = Field(
+    events: Row[EventName] | None = Field(
         default=None, description="Only messages of these event types."
     )
-    to: tuple[Name, ...] = Field(description="Targets, or `drop` or `dead_letter` alone.")
+    to: Row[Name] = Field(description="Targets, or `drop` or `dead_letter` alone.")
     enabled: bool = True
 
 
 class Router(Named):
     """Routes on one source, or on several sources of one event type."""
 
-    source: Name | tuple[Name, ...]
+    source: Name | Row[Name]
     match: Literal["first", "all"] = Field(description="No default: silent defaults hurt.")
-    routes: tuple[Route, ...] = ()
-    unmatched: Literal["dead_letter", "drop"] | tuple[Name, ...]
+    routes: Row[Route] = ()
+    unmatched: Literal["dead_letter", "drop"] | Row[Name]
     undecided: Literal["continue", "dead_letter"] = "continue"
     enabled: bool = True
 
@@ -180,13 +223,15 @@ class Batch(Named):
     source: Name
     size: int = Field(ge=1, description="Closes at this many messages …")
     every: Duration = Field(description="… or after this time, whichever comes first.")
-    group_by: dict[Name, TemplateText] = Field(default_factory=dict)
-    rows: dict[str, TemplateText] = Field(default_factory=dict, description="One row a message.")
-    store: Store | None = None
-    aggregates: dict[Name, str] = Field(
-        default_factory=dict, description="SQL aggregates, such as `avg(value)`."
+    group_by: Table[Name, TemplateText] = Field(default_factory=FrozenDict)
+    rows: Table[str, TemplateText] = Field(
+        default_factory=FrozenDict, description="One row a message."
     )
-    to: tuple[Name, ...] = Field(default=(), description="One message a group goes here.")
+    store: Store | None = None
+    aggregates: Table[Name, str] = Field(
+        default_factory=FrozenDict, description="SQL aggregates, such as `avg(value)`."
+    )
+    to: Row[Name] = Field(default=(), description="One message a group goes here.")
 
 
 class TestMessage(Part):
@@ -195,7 +240,7 @@ class TestMessage(Part):
     __test__ = False
 
     key: str | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Table[str, str] = Field(default_factory=FrozenDict)
     timestamp: str | None = Field(default=None, description="RFC 3339.")
     channel: str | None = Field(default=None, description="Left out: the source's first.")
     event: Json = None
@@ -212,7 +257,7 @@ class Expected(Part):
     reason: str | None = Field(default=None, description="A part of the reason.")
     channel: str | None = None
     key: str | None = None
-    headers: dict[str, str] | None = Field(default=None, description="These, others may be there.")
+    headers: Table[str, str] | None = Field(default=None, description="These, others may be there.")
     body: Json = None
 
 
@@ -222,7 +267,7 @@ class ConfigTest(Part):
     name: str
     source: Name
     message: TestMessage
-    expect: tuple[str | Expected, ...] = Field(
+    expect: Row[str | Expected] = Field(
         default=(), description="A bare name is short for a target; `dead_letter` for a letter."
     )
     only: bool = Field(default=False, description="True: these and nothing else.")
@@ -253,5 +298,5 @@ class Expectations(Part):
     messages: int
     no_source: int = 0
     not_replayed: int = 0
-    routers: dict[Name, ExpectedRouter] = Field(default_factory=dict)
-    targets: dict[Name, ExpectedTarget] = Field(default_factory=dict)
+    routers: Table[Name, ExpectedRouter] = Field(default_factory=FrozenDict)
+    targets: Table[Name, ExpectedTarget] = Field(default_factory=FrozenDict)

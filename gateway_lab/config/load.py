@@ -1,0 +1,131 @@
+"""Reads a config document: YAML or JSON text in, a model or all the problems with places out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.model import FORMAT
+from gateway_lab.config.places import Origin
+from gateway_lab.config.refusals import refusals
+from gateway_lab.config.traps import find_traps, restore_braces
+from gateway_lab.config.yaml_text import MAX_BYTES, Reading, read_text
+from gateway_lab.errors import ConfigError
+
+
+def read_config(path: str | os.PathLike[str]) -> GatewayConfig:
+    """Read a config file, findings or not: `check` reports what is wrong inside it.
+
+    Args:
+        path: A YAML 1.2 or JSON file in UTF-8, at most 1 MiB.
+
+    Raises:
+        ConfigError: The file cannot be read or is no config; all problems are told, each with
+            file, line and column.
+    """
+    file = os.fspath(path)
+    try:
+        with Path(file).open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"cannot be read: {reason}", where=file) from None
+    return parse_config(_decode(data, file), file=file)
+
+
+def parse_config(text: str, *, file: str | None = None) -> GatewayConfig:
+    """Read a config from its text.
+
+    Args:
+        text: YAML 1.2 or JSON.
+        file: The name that errors and findings show.
+
+    Raises:
+        ConfigError: As `read_config`.
+    """
+    text = text.removeprefix("\ufeff")
+    if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
+        raise _too_large(file or "")
+    reading = read_text(text)
+    origin = reading.origin(file, text)
+    if reading.problems:
+        raise ConfigError.of(_problems(reading, origin))
+    _require_format(reading.value, origin)
+    traps = tuple(restore_braces(reading.value, origin))
+    try:
+        config = GatewayConfig.model_validate(reading.value, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise ConfigError.of(_refused(error, reading.value, origin)) from None
+    traps += tuple(find_traps(reading.value, origin))
+    return config.with_origin(origin, traps)
+
+
+def _decode(data: bytes, file: str) -> str:
+    if len(data) > MAX_BYTES:
+        raise _too_large(file)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        raise ConfigError(
+            f"not UTF-8: byte 0x{data[error.start]:02x}",
+            where=f"{file}:{line}:{column}",
+            hint="save the file as UTF-8",
+        ) from None
+
+
+def _too_large(file: str) -> ConfigError:
+    return ConfigError(
+        "larger than 1 MiB", where=file, hint="split it: one gateway may serve several configs"
+    )
+
+
+def _problems(reading: Reading, origin: Origin) -> list[ConfigError]:
+    ordered = sorted(reading.problems, key=lambda problem: problem.at)
+    return [
+        ConfigError(problem.text, where=_where(origin, problem.at), hint=problem.hint)
+        for problem in ordered
+    ]
+
+
+def _where(origin: Origin, at: int) -> str:
+    line, column = origin.line_column(at)
+    return f"{origin.file or 'config'}:{line}:{column}"
+
+
+def _require_format(document: Any, origin: Origin) -> None:
+    """Refuse what is no config, or one of another format, before judging its parts."""
+    hint = f"begin with: gateway_lab: {FORMAT}"
+    if not isinstance(document, dict):
+        problem = "empty" if document is None else "not a mapping"
+        raise ConfigError(problem, where=_where(origin, 0), hint=hint)
+    if "gateway_lab" not in document:
+        raise ConfigError(
+            "not a gateway_lab config: the key gateway_lab is missing",
+            where=_where(origin, 0),
+            hint=hint,
+        )
+    version = document["gateway_lab"]
+    if version != FORMAT or not isinstance(version, int) or isinstance(version, bool):
+        line, column = origin.of_value(("gateway_lab",))
+        raise ConfigError(
+            f"format {version!r} is not known; this version reads format {FORMAT}",
+            where=f"{origin.file or 'config'}:{line}:{column}",
+            hint="upgrade gateway-lab, if the file is newer",
+        )
+
+
+def _refused(error: ValidationError, document: Any, origin: Origin) -> list[ConfigError]:
+    problems = []
+    for each in refusals(error, document, GatewayConfig):
+        line, column = (origin.of_key if each.is_key else origin.of_value)(each.path)
+        inside = ".".join(map(str, each.path))
+        text = f"{inside}: {each.text}" if inside and not each.is_key else each.text
+        where = f"{origin.file or 'config'}:{line}:{column}"
+        problems.append(((line, column), ConfigError(text, where=where, hint=each.hint)))
+    return [problem for _, problem in sorted(problems, key=lambda pair: pair[0])]
