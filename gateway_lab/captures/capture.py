@@ -1,0 +1,198 @@
+"""A capture: recorded messages, looked at lazily.
+
+Everything that narrows a capture down gives another capture; nothing is read before it is
+asked for, and what is larger than memory streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from gateway_lab.captures.digest import digest_of
+from gateway_lab.captures.format import INVALID, CaptureMetadata
+from gateway_lab.captures.sampling import sample_rank
+from gateway_lab.captures.write import write_batches
+from gateway_lab.errors import CaptureError
+from gateway_lab.messages.message import Message
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """Recorded messages.
+
+    Attributes:
+        frame: One row a message, the columns of `format.COLUMNS` in that order; a masked
+            capture has `invalid` behind them. Rows are in the order they were recorded.
+        metadata: What the capture says about itself.
+        paths: The Parquet files that hold exactly these rows, in order; empty for a capture
+            that is in memory, a part of another, or NDJSON.
+    """
+
+    frame: pl.LazyFrame
+    metadata: CaptureMetadata
+    paths: tuple[Path, ...] = ()
+
+    @cached_property
+    def count(self) -> int:
+        """The count of messages."""
+        if self.metadata.messages is not None:
+            return self.metadata.messages
+        return int(self.frame.select(pl.len()).collect().item())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content; `(digest, seq)` names a message wherever the file is."""
+        return self.metadata.digest or self._computed_digest()
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether validity was judged before masking and stands in column `invalid`."""
+        return INVALID in self.frame.collect_schema()
+
+    def verify(self) -> None:
+        """Read everything and compare it with the recorded digest.
+
+        Raises:
+            CaptureError: The content is not what was recorded.
+        """
+        if self.metadata.digest not in {None, self._computed_digest()}:
+            msg = "the content of this capture is not what its metadata says"
+            raise CaptureError(
+                msg,
+                where=", ".join(map(str, self.paths)),
+                hint="another tool changed it; record it again, or write it with Capture.write",
+            )
+
+    def message(self, seq: int) -> Message:
+        """Fetch one message by its number.
+
+        Raises:
+            CaptureError: There is none with this number.
+        """
+        rows = self.frame.filter(pl.col("seq") == pl.lit(seq, pl.Int128)).collect().to_dicts()
+        if not rows:
+            msg = f"no message has seq {seq}"
+            raise CaptureError(msg, hint=self._numbers_hint())
+        return message_of(rows[0])
+
+    def between(self, start: datetime | str, end: datetime | str) -> Capture:
+        """Keep what was received from `start` on and before `end`.
+
+        Args:
+            start: A datetime or ISO 8601 text; without an offset it means UTC.
+            end: Likewise.
+        """
+        first, behind = _utc(start), _utc(end)
+        return self._narrowed(
+            self.frame.filter(pl.col("received").is_between(first, behind, closed="left"))
+        )
+
+    def head(self, n: int = 10) -> Capture:
+        """Keep the first n messages."""
+        return self._narrowed(self.frame.head(_amount(n)))
+
+    def sample(self, n: int, *, seed: int) -> Capture:
+        """Keep n messages chosen by a hash of `seq` and `seed`, in their order.
+
+        The choice does not depend on files, row groups or machines. All messages are kept
+        where there are no more than n.
+        """
+        ranks = self.frame.select(rank=sample_rank(seed)).bottom_k(_amount(n), by="rank")
+        bound = ranks.select(pl.col("rank").max()).collect().item()
+        if bound is None:
+            return self.head(0)
+        return self._narrowed(self.frame.filter(sample_rank(seed) <= pl.lit(bound, pl.UInt64)))
+
+    def write(self, path: str | Path) -> None:
+        """Write the capture to a file, which appears whole or not at all.
+
+        `.parquet` keeps everything; `.ndjson` and `.ndjson.gz` are for other tools, see
+        `ndjson.py`.
+
+        Raises:
+            CaptureError: The ending is another, the folder is missing, the disk is full.
+        """
+        write_batches(
+            self.batches(), Path(path), metadata=self.metadata, with_verdicts=self.is_masked
+        )
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """Read all rows in order, some ten thousand at a time."""
+        yield from self.frame.collect_batches(maintain_order=True)
+
+    def _computed_digest(self) -> str:
+        return digest_of(self.batches(), with_verdicts=self.is_masked)
+
+    def _narrowed(self, frame: pl.LazyFrame) -> Capture:
+        return Capture(frame, replace(self.metadata, messages=None, digest=None))
+
+    @cached_property
+    def _span(self) -> tuple[datetime | None, datetime | None]:
+        received = pl.col("received")
+        row = self.frame.select(first=received.min(), last=received.max()).collect()
+        return row["first"][0], row["last"][0]
+
+    def _numbers_hint(self) -> str:
+        seq = pl.col("seq")
+        row = self.frame.select(first=seq.min(), last=seq.max()).collect().row(0)
+        return "the capture is empty" if row[0] is None else f"numbers go from {row[0]} to {row[1]}"
+
+    def __repr__(self) -> str:
+        first, last = self._span
+        if first is None or last is None:
+            return "Capture(0 messages)"
+        masked = ", masked" if self.metadata.masked else ""
+        return f"Capture({self.count:,} messages, {first:%F %T} to {last:%F %T} UTC{masked})"
+
+    def _repr_html_(self) -> str:
+        place = ["broker", "kind", "channel"]
+        counts = self.frame.group_by(place).len("messages").sort(place).collect()
+        head = "".join(f"<th>{name}</th>" for name in counts.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(str(value))}</td>" for value in row) + "</tr>"
+            for row in counts.rows()
+        )
+        return f"<div>{escape(repr(self))}<table><tr>{head}</tr>{body}</table></div>"
+
+
+def message_of(row: Mapping[str, Any]) -> Message:
+    """Make a message of a row of a capture's frame."""
+    headers = tuple((item["name"], item["value"]) for item in row["headers"] or ())
+    return Message(
+        body=row["body"],
+        key=row["key"],
+        headers=headers,
+        timestamp=row["timestamp"],
+        received=row["received"],
+        broker=row["broker"] or "",
+        protocol=row["kind"] or "",
+        channel=row["channel"] or "",
+        partition=row["partition"],
+        position=row["position"],
+        seq=row["seq"],
+    )
+
+
+def _utc(moment: datetime | str) -> datetime:
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment)
+        except ValueError:
+            msg = f"{moment!r} is not a time"
+            raise CaptureError(msg, hint="write it like 2026-03-02T08:30:00Z") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _amount(n: int) -> int:
+    if n < 0:
+        msg = f"{n} messages cannot be kept"
+        raise CaptureError(msg, hint="ask for 0 or more")
+    return n

@@ -1,0 +1,229 @@
+"""Reading captures: a file, a folder or a glob, checked once and then read lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from gateway_lab.captures.capture import Capture
+from gateway_lab.captures.format import (
+    COLUMNS,
+    INVALID,
+    METADATA_KEY,
+    CaptureMetadata,
+    check_columns,
+    decode_metadata,
+)
+from gateway_lab.captures.ndjson import NDJSON_ENDINGS, Origin, read_batches, read_metadata
+from gateway_lab.captures.write import PARQUET_ENDING
+from gateway_lab.errors import CaptureError, did_you_mean
+
+_T = TypeVar("_T")
+
+
+def scan_capture(
+    path: str | Path, *, broker: str = "", protocol: str = "", channel: str = ""
+) -> Capture:
+    """Open a capture: a Parquet file, a folder of them, a glob, or an NDJSON file.
+
+    Only metadata, `seq` and `received` are read now, to check them; the rest is lazy. Files
+    of a folder or glob are one capture, in the order of their names.
+
+    Args:
+        path: The file, folder or glob.
+        broker: The broker's alias for lines of NDJSON that do not say it.
+        protocol: Likewise the protocol, such as `kafka`.
+        channel: Likewise the topic, queue, subject or stream.
+
+    Raises:
+        CaptureError: There is no such file, it is truncated, empty, not Parquet or of a newer
+            format, columns are missing or mistyped, `seq` repeats or `received` is null.
+    """
+    where = Path(path).expanduser()
+    if where.is_file() and where.name.endswith(NDJSON_ENDINGS):
+        origin = Origin(broker=broker, protocol=protocol, channel=channel)
+        return _scan_ndjson(where, origin)
+    if broker or protocol or channel:
+        msg = "broker, protocol and channel can only be given for NDJSON"
+        raise CaptureError(msg, where=str(where))
+    paths = _files_at(where)
+    described = [_describe(each) for each in paths]
+    with_verdicts = _agree([INVALID in schema for schema, _ in described], "masked", where)
+    names = [*COLUMNS, INVALID] if with_verdicts else list(COLUMNS)
+    frame = pl.scan_parquet(list(paths), glob=False, extra_columns="ignore").select(names)
+    count = checked_count(frame, where=str(where))
+    return Capture(frame, _joined([metadata for _, metadata in described], count, where), paths)
+
+
+def _scan_ndjson(path: Path, origin: Origin) -> Capture:
+    """Open NDJSON lazily: every use reads the text again, so nothing has to fit into memory."""
+    metadata = read_metadata(path)
+    names = [*COLUMNS, INVALID] if metadata.masked else list(COLUMNS)
+    schema = {**COLUMNS, INVALID: pl.String()}
+
+    def source(
+        columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        left = n_rows
+        for batch in read_batches(path, origin):
+            kept = batch if left is None else batch.head(left)
+            left = None if left is None else left - kept.height
+            kept = kept if predicate is None else kept.filter(predicate)
+            yield kept if columns is None else kept.select(columns)
+            if left == 0:
+                return
+
+    frame = register_io_source(source, schema=schema, is_pure=True).select(names)
+    count = checked_count(frame, where=str(path))
+    return Capture(frame, replace(metadata, messages=count, digest=None))
+
+
+def checked_count(frame: pl.LazyFrame, *, where: str) -> int:
+    """Count the messages and refuse a null `received` and a `seq` that repeats.
+
+    Raises:
+        CaptureError: One of these, or the data cannot be read.
+    """
+    seq, received = pl.col("seq"), pl.col("received")
+    try:
+        row = frame.select(
+            count=pl.len(),
+            unnumbered=seq.null_count(),
+            unreceived=received.null_count(),
+            ascending=(seq > seq.shift(1)).all(),
+        ).collect()
+    except pl.exceptions.ComputeError as error:
+        raise _unreadable(where, error) from None
+    count, unnumbered, unreceived, ascending = row.row(0)
+    if unnumbered or unreceived:
+        raise _null_values(frame, "seq" if unnumbered else "received", where)
+    if not ascending:
+        _refuse_repeated_numbers(frame, where)
+    return int(count)
+
+
+def _files_at(where: Path) -> tuple[Path, ...]:
+    if where.is_dir():
+        found = sorted(where.glob(f"[!.]*{PARQUET_ENDING}"))
+        if not found:
+            msg = f"this folder has no {PARQUET_ENDING} file"
+            raise CaptureError(
+                msg,
+                where=str(where),
+                hint=_content_hint(where),
+            )
+        return tuple(found)
+    if where.is_file():
+        return (where,)
+    pattern = where.relative_to(where.anchor) if where.anchor else where
+    try:
+        found = sorted(Path(where.anchor).glob(str(pattern)))
+    except ValueError as error:
+        raise CaptureError(str(error).lower(), where=str(where)) from None
+    if not found:
+        raise _no_such_file(where)
+    return tuple(found)
+
+
+def _no_such_file(where: Path) -> CaptureError:
+    folder = where.parent
+    if not folder.is_dir():
+        return CaptureError("no such file", where=str(where), hint=f"{folder} is not a folder")
+    neighbours = [
+        each.name
+        for each in folder.iterdir()
+        if each.name.endswith((PARQUET_ENDING, *NDJSON_ENDINGS))
+    ]
+    return CaptureError("no such file", where=str(where), hint=did_you_mean(where.name, neighbours))
+
+
+def _content_hint(folder: Path) -> str:
+    names = [each.name for each in folder.iterdir()]
+    return did_you_mean("capture.parquet", names) if names else "it is empty"
+
+
+def _describe(path: Path) -> tuple[pl.Schema, CaptureMetadata]:
+    """Read what stands at the end of a file: its columns and what it says about itself."""
+    try:
+        schema = pl.scan_parquet(path, glob=False).collect_schema()
+        text = pl.read_parquet_metadata(path).get(METADATA_KEY)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(str(path), error) from None
+    metadata = CaptureMetadata() if text is None else decode_metadata(text, where=str(path))
+    check_columns(schema, where=str(path))
+    return schema, metadata
+
+
+def _unreadable(where: str, error: Exception) -> CaptureError:
+    path = Path(where)
+    size = path.stat().st_size if path.is_file() else None
+    if isinstance(error, OSError) and error.errno is not None:
+        return CaptureError(f"cannot be read: {error.strerror}", where=where)
+    if size == 0:
+        return CaptureError("this file is empty (0 bytes)", where=where, hint="record it again")
+    if size is not None and not _begins_like_parquet(path):
+        return CaptureError(
+            "not a Parquet file", where=where, hint=f"NDJSON must end in {NDJSON_ENDINGS[0]}"
+        )
+    return CaptureError(
+        f"this Parquet file is truncated or damaged ({_shortened(error)})",
+        where=where,
+        hint="copy or record it again; an unfinished recording ends in .partial",
+    )
+
+
+def _begins_like_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def _shortened(error: Exception) -> str:
+    return str(error).splitlines()[0].removeprefix("parquet: ")[:120]
+
+
+def _joined(parts: Sequence[CaptureMetadata], count: int, where: Path) -> CaptureMetadata:
+    """Describe several files as one; a digest is only known for a single, unchanged file."""
+    first = parts[0]
+    if len(parts) == 1 and first.messages in {None, count}:
+        return replace(first, messages=count)
+    _agree([part.stage for part in parts], "of one stage", where)
+    times = [part.recorded_at for part in parts if part.recorded_at is not None]
+    return replace(
+        first,
+        recorded_at=min(times, default=None),
+        masked=tuple(dict.fromkeys(name for part in parts for name in part.masked)),
+        messages=count,
+        digest=None,
+    )
+
+
+def _agree(values: Sequence[_T], what: str, where: Path) -> _T:
+    if len(set(values)) > 1:
+        msg = f"some of these files are {what}, others not"
+        raise CaptureError(msg, where=str(where), hint="scan them apart")
+    return values[0]
+
+
+def _null_values(frame: pl.LazyFrame, name: str, where: str) -> CaptureError:
+    rows = frame.select(pl.col(name).is_null().arg_true().first()).collect()
+    return CaptureError(
+        f"{name} is null in row {rows.item()}",
+        where=where,
+        hint=f"every message of a capture has {name}",
+    )
+
+
+def _refuse_repeated_numbers(frame: pl.LazyFrame, where: str) -> None:
+    repeated = frame.select(seq=pl.col("seq").filter(pl.col("seq").is_duplicated()).min()).collect()
+    if repeated.item() is not None:
+        msg = f"several messages have seq {repeated.item()}"
+        raise CaptureError(
+            msg,
+            where=where,
+            hint="files of different recordings must be scanned apart",
+        )
