@@ -1,0 +1,319 @@
+"""What a target writes: channel, key, headers and body of one delivery.
+
+Live and offline render with these functions, so a delivery is the same in both. What cannot be
+written is `Refused` with a reason that is stable (it can be counted) and shows no value of the
+message. Channel, key and headers are judged in this order; the first refusal counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from gateway_lab.config.plan import DeadLetterPlan, TargetPlan
+from gateway_lab.messages.headers import Headers
+from gateway_lab.messages.message import Message
+from gateway_lab.protocols.protocol import Protocol, check_value
+from gateway_lab.protocols.registry import PROTOCOLS
+from gateway_lab.rules.fill import (
+    Fill,
+    Values,
+    compile_json,
+    compile_pieces,
+    compile_text,
+    join,
+)
+from gateway_lab.rules.template import Template
+from gateway_lab.rules.tree import Reference
+
+MAX_REMEMBERED: Final = 10_000
+"""Channels and header names remembered by a target; past that it forgets all and starts again."""
+
+OTHER: Final = "other"
+"""What stands in a dead-letter channel for a value that cannot stand there."""
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """A delivery that cannot be written; the reason begins with its code."""
+
+    reason: str
+
+
+class Rendered(msgspec.Struct, frozen=True, gc=False):
+    """A delivery as it is written."""
+
+    channel: str
+    key: bytes | None
+    headers: Headers
+    body: bytes | None
+
+
+RenderChannel: TypeAlias = Callable[[Values], "str | Refused"]
+RenderKey: TypeAlias = Callable[[Values, "bytes | None"], "bytes | Refused | None"]
+RenderHeaders: TypeAlias = Callable[[Values, Headers], "Headers | Refused"]
+RenderBody: TypeAlias = Callable[[Values, "bytes | None"], "bytes | None"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Render:
+    """A compiled target: call it for one message, or use its parts for columns.
+
+    Attributes:
+        channel: Takes the values of the inputs.
+        key: Takes the values and the message's key.
+        headers: Takes the values and the message's headers.
+        body: Takes the values and the message's body.
+        refuse_passing: Says why a key and headers that pass cannot be carried, None if they can;
+            with it a replay finds refusals that do not depend on values.
+        values_refuse: Whether values of the message in `key` or `headers` can be refused too.
+    """
+
+    channel: RenderChannel
+    key: RenderKey
+    headers: RenderHeaders
+    body: RenderBody
+    refuse_passing: Callable[[bytes | None, Headers], str | None]
+    values_refuse: bool
+
+    def __call__(self, values: Values, message: Message) -> Rendered | Refused:
+        """Write one delivery."""
+        channel = self.channel(values)
+        if isinstance(channel, Refused):
+            return channel
+        key = self.key(values, message.key)
+        if isinstance(key, Refused):
+            return key
+        headers = self.headers(values, message.headers)
+        if isinstance(headers, Refused):
+            return headers
+        return Rendered(channel, key, headers, self.body(values, message.body))
+
+
+def compile_render(target: TargetPlan, inputs: Sequence[Reference]) -> Render:
+    """Compile what a target writes.
+
+    Args:
+        target: The target, typed for the source of the messages.
+        inputs: The references whose values are given, in order; all of the target's among them.
+    """
+    protocol = PROTOCOLS[target.protocol]
+    check = _compile_check(protocol)
+    key = _compile_key(target, inputs, check)
+    headers = _compile_headers(target, inputs, check)
+    no_values: Values = (None,) * len(inputs)
+    passing = _compile_passing(target, check)
+
+    def refuse_passing(incoming_key: bytes | None, incoming: Headers) -> str | None:
+        if target.key is None and isinstance(refused := key(no_values, incoming_key), Refused):
+            return refused.reason
+        passed = passing(incoming)
+        return passed.reason if isinstance(passed, Refused) else None
+
+    templates = (target.key, *target.headers.values())
+    return Render(
+        channel=compile_channel(target.channel, protocol, inputs, name=f"target {target.name}"),
+        key=key,
+        headers=headers,
+        body=_compile_body(target, protocol, inputs),
+        refuse_passing=refuse_passing,
+        values_refuse=not protocol.carries.binary
+        and any(each and each.nodes for each in templates),
+    )
+
+
+# --- the channel: every value in it is untrusted, docs/decisions/0010 ---
+
+
+def compile_channel(
+    template: Template, protocol: Protocol, inputs: Sequence[Reference], *, name: str
+) -> RenderChannel:
+    """Compile a channel; reasons are null-in-channel, unsafe-channel-value, unsafe-channel."""
+    pieces = compile_pieces(template, inputs, name=f"{name} channel")
+    if not pieces:
+        fixed = _judge_channel(template, (), protocol)
+        return lambda _: fixed
+    remembered: dict[tuple[str | None, ...], str] = {}
+
+    def channel(values: Values) -> str | Refused:
+        filled = tuple([piece(values) for piece in pieces])
+        if known := remembered.get(filled):
+            return known
+        judged = _judge_channel(template, filled, protocol)
+        if isinstance(judged, str):  # what is refused may be huge: it is never remembered
+            _remember(remembered, filled, judged)
+        return judged
+
+    return channel
+
+
+def _judge_channel(
+    template: Template, filled: tuple[str | None, ...], protocol: Protocol
+) -> str | Refused:
+    for value in filled:
+        if value is None:
+            return Refused(f"null-in-channel: {template.text}")
+        if reason := check_value(value):
+            return Refused(f"unsafe-channel-value: {template.text}: {reason}")
+    channel = join(template, filled) or ""
+    if reason := protocol.check_channel(channel):
+        return Refused(f"unsafe-channel: {template.text}: {reason}")
+    return channel
+
+
+def compile_dead_letter(
+    plan: DeadLetterPlan, inputs: Sequence[Reference], *, name: str
+) -> Callable[[Values], str]:
+    """Compile a dead-letter channel: it always has a name, see `OTHER`."""
+    protocol = PROTOCOLS[plan.protocol]
+    pieces = compile_pieces(plan.channel, inputs, name=f"{name} dead letter")
+    others = (OTHER,) * len(pieces)
+
+    def channel(values: Values) -> str:
+        filled = [piece(values) for piece in pieces]
+        safe = tuple(OTHER if value is None or check_value(value) else value for value in filled)
+        judged = _judge_channel(plan.channel, safe, protocol)
+        return judged if isinstance(judged, str) else join(plan.channel, others) or ""
+
+    return channel
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _remember(memory: dict[K, V], key: K, value: V) -> None:
+    """Keep what was judged, within a bound: messages choose the keys."""
+    if len(memory) >= MAX_REMEMBERED:
+        memory.clear()
+    memory[key] = value
+
+
+# --- key, headers, body ---
+
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+def _compile_check(protocol: Protocol) -> Callable[[bytes], bool]:
+    """Say whether a protocol carries a value, in a header or as a key."""
+    if protocol.carries.binary:
+        return lambda _: True
+
+    def is_text(value: bytes) -> bool:
+        if _CONTROL.search(value):
+            return False
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    return is_text
+
+
+def _compile_key(
+    target: TargetPlan, inputs: Sequence[Reference], check: Callable[[bytes], bool]
+) -> RenderKey:
+    fill: Fill | None = None
+    if target.key is not None:
+        fill = compile_text(target.key, inputs, name=f"target {target.name} key")
+    refused = Refused(f"key-not-carried: {target.protocol} carries keys that are plain text")
+
+    def key(values: Values, incoming: bytes | None) -> bytes | Refused | None:
+        if fill is not None:
+            text = fill(values)
+            incoming = None if text is None else text.encode()
+        return incoming if incoming is None or check(incoming) else refused
+
+    return key
+
+
+def _compile_headers(
+    target: TargetPlan, inputs: Sequence[Reference], check: Callable[[bytes], bool]
+) -> RenderHeaders:
+    passing = _compile_passing(target, check)
+    added = [
+        (name, compile_text(template, inputs, name=f"target {target.name} header {name}"))
+        for name, template in target.headers.items()
+    ]
+
+    def headers(values: Values, incoming: Headers) -> Headers | Refused:
+        passed = passing(incoming)
+        if isinstance(passed, Refused) or not added:
+            return passed
+        written = list(passed)
+        for name, fill in added:
+            text = fill(values)
+            if text is None:
+                continue
+            value = text.encode()
+            if not check(value):
+                return _header_refused(name, target.protocol)
+            written.append((name, value))
+        return tuple(written)
+
+    return headers
+
+
+_Verdict: TypeAlias = Literal["pass", "leave", "refuse"]
+
+
+def _compile_passing(
+    target: TargetPlan, check: Callable[[bytes], bool]
+) -> Callable[[Headers], Headers | Refused]:
+    """Compile which headers pass; a name is judged once and then remembered."""
+    protocol = PROTOCOLS[target.protocol]
+    judge = _compile_judge(target, protocol)
+    verdicts: dict[str, _Verdict] = {}
+    repeated = protocol.carries.repeated
+
+    def passing(incoming: Headers) -> Headers | Refused:
+        passed = []
+        for name, value in incoming:
+            verdict = verdicts.get(name)
+            if verdict is None:
+                verdict = judge(name)
+                if len(name) <= 255:
+                    _remember(verdicts, name, verdict)
+            if verdict == "leave":
+                continue
+            if verdict == "refuse" or not check(value):
+                return _header_refused(name, target.protocol)
+            passed.append((name, value))
+        return tuple(passed if repeated else dict(passed).items())
+
+    return passing
+
+
+def _compile_judge(target: TargetPlan, protocol: Protocol) -> Callable[[str], _Verdict]:
+    left = {name.lower() for name in target.headers}
+    passing = None if isinstance(target.pass_headers, str) else target.pass_headers
+
+    def judge(name: str) -> _Verdict:
+        lower = name.lower()
+        if protocol.is_control(lower) or lower in left:
+            return "leave"
+        if passing is not None and lower not in passing:
+            return "leave"
+        return "refuse" if protocol.check_header(name) else "pass"
+
+    return judge
+
+
+def _header_refused(name: str, protocol: str) -> Refused:
+    shown = name if name.isascii() and name.isprintable() and len(name) <= 64 else "a header"
+    return Refused(f"header-not-carried: {protocol} cannot carry {shown}")
+
+
+def _compile_body(
+    target: TargetPlan, protocol: Protocol, inputs: Sequence[Reference]
+) -> RenderBody:
+    if target.body is not None:
+        write = compile_json(target.body, inputs, name=f"target {target.name} body")
+        return lambda values, _: write(values)
+    if protocol.carries.tombstone:
+        return lambda _, body: body
+    return lambda _, body: b"" if body is None else body
