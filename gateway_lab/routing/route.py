@@ -56,7 +56,7 @@ class SourceRouter:
         self._on_invalid = source.on_invalid
         self._letter = _compile_letter(source)
         self._choose = _compile_choice(source)
-        self._no_type = _no_type(source)
+        self._no_type = no_type(source)
         self._lanes = {
             _name(event_type): _compile_lane(plan, source, event_type, self._letter)
             for event_type in types or (None,)
@@ -114,7 +114,7 @@ def _compile_choice(source: SourcePlan) -> Callable[[Message], str | None]:
     return choose
 
 
-def _no_type(source: SourcePlan) -> str:
+def no_type(source: SourcePlan) -> str:
     """Say why no event type was chosen; the value is not shown, there may be millions of them."""
     names = ", ".join(column_name(each) for each in references(source.by))
     return f"no event type: the value of {names} chooses none"
