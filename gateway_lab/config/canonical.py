@@ -16,7 +16,20 @@ import rfc8785
 from gateway_lab.config.model import Part
 
 _LEFT_OUT = {"description", "owner", "tests", "expectations"}
-_ANNOTATIONS = {"title", "description", "$comment", "examples"}
+_ANNOTATIONS = frozenset(
+    [
+        "title",
+        "description",
+        "default",
+        "examples",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "$comment",
+        "$schema",
+        "$id",
+    ]
+)
 _SUBSCHEMAS = ("properties", "$defs")
 _EXACT = 2**53 - 1
 

@@ -56,6 +56,7 @@ class SourcePlan:
     name: str
     addresses: tuple[AddressPlan, ...]
     event_types: Mapping[str, EventType]
+    routed_types: Mapping[str, EventType]
     by: Node | None
     choices: Mapping[str, str]
     otherwise: str
@@ -95,6 +96,9 @@ class RouterPlan:
 class TargetPlan:
     """A target, its templates typed for one source (names mean what that source's events say).
 
+    Headers, and the fields of objects in a body, are in sorted order: the digest does not know
+    another, and the same digest writes the same bytes.
+
     Attributes:
         key: None keeps the source's key.
         pass_headers: "all", or the lower-case names that pass.
@@ -114,7 +118,12 @@ class TargetPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPlan:
-    """A batch; rows, groups and aggregates typed for its source, targets for its own messages."""
+    """A batch; rows, groups and aggregates typed for its source, targets for its own messages.
+
+    Attributes:
+        output: The event type of its own messages: the fields of the group and the aggregates.
+        group_by: In sorted order, as are rows and aggregates: the digest does not know another.
+    """
 
     name: str
     source: str
@@ -123,6 +132,7 @@ class BatchPlan:
     group_by: Mapping[str, Template]
     rows: Mapping[str, Template]
     aggregates: Mapping[str, Node]
+    output: EventType
     targets: Mapping[str, TargetPlan]
     model: Batch
 

@@ -1,0 +1,184 @@
+"""Whether the names in a config mean something: brokers, events, sources, targets, reserved words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+
+from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.model import RESERVED_NAMES, Address, DeadLetter, EventChoice, Source
+from gateway_lab.config.places import DocumentPath
+from gateway_lab.config.plan import INVALID
+from gateway_lab.config.report import Report
+from gateway_lab.errors import did_you_mean
+
+ENDS = ("drop", "dead_letter")
+"""What may stand, alone, instead of targets."""
+
+_TABLES = ("settings", "brokers", "events", "sources", "targets", "routers", "batches")
+
+
+def check_names(config: GatewayConfig, report: Report) -> None:
+    """Report every name that is unknown, reserved or there twice."""
+    _reserved(config, report)
+    _brokers(config, report)
+    _addresses(config, report)
+    _events(config, report)
+    _sources(config, report)
+    _targets(config, report)
+    _duplicates(config, report)
+
+
+def _reserved(config: GatewayConfig, report: Report) -> None:
+    for table in _TABLES:
+        words = {INVALID} if table == "events" else RESERVED_NAMES
+        for name in getattr(config, table):
+            if name in words:
+                text = f"{name!r} is a reserved word"
+                report.add("reserved-name", (table, name), text, "choose another", is_key=True)
+    for path, name in _route_names(config):
+        if name in RESERVED_NAMES:
+            report.add("reserved-name", path, f"{name!r} is a reserved word", "choose another")
+
+
+def _route_names(config: GatewayConfig) -> Iterator[tuple[DocumentPath, str]]:
+    for router_name, router in config.routers.items():
+        for index, route in enumerate(router.routes):
+            yield ("routers", router_name, "routes", index, "name"), route.name
+
+
+def _brokers(config: GatewayConfig, report: Report) -> None:
+    for path, alias in broker_uses(config):
+        _require(report, "unknown-broker", path, "broker", alias, config.brokers)
+
+
+def broker_uses(config: GatewayConfig) -> Iterator[tuple[DocumentPath, str]]:
+    """Yield every place that names a broker."""
+    letters: list[tuple[DocumentPath, DeadLetter | None]] = [(("dead_letter",), config.dead_letter)]
+    for name, source in config.sources.items():
+        if source.broker is not None:
+            yield ("sources", name, "broker"), source.broker
+        for index, address in enumerate(source.from_):
+            yield ("sources", name, "from", index, "broker"), address.broker
+        letters.append((("sources", name, "dead_letter"), source.dead_letter))
+    for name, target in config.targets.items():
+        yield ("targets", name, "broker"), target.broker
+    for path, letter in letters:
+        if letter is not None:
+            yield (*path, "broker"), letter.broker
+
+
+def _addresses(config: GatewayConfig, report: Report) -> None:
+    for name, source in config.sources.items():
+        path: DocumentPath = ("sources", name)
+        given = [source.broker, source.channel, source.pattern]
+        if source.from_ and (any(each is not None for each in given) or source.options):
+            text = "an address stands beside `from`"
+            report.add("source-address", path, text, "move it into the list")
+        elif not source.from_ and source.broker is None:
+            text = "the source does not say where it reads"
+            report.add("source-address", path, text, "add `broker` and `channel`, or `from`")
+        for place, address in address_places(name, source):
+            if (address.channel is None) == (address.pattern is None):
+                report.add(
+                    "source-address", place, "exactly one of `channel` and `pattern` belongs here"
+                )
+
+
+def address_places(name: str, source: Source) -> Iterator[tuple[DocumentPath, Address]]:
+    """Yield the addresses of a source with their places."""
+    for index, address in enumerate(source.addresses):
+        place: DocumentPath = ("sources", name)
+        yield (*place, "from", index) if source.from_ else place, address
+
+
+def _events(config: GatewayConfig, report: Report) -> None:
+    for path, event in event_uses(config):
+        _require(report, "unknown-event", path, "event type", event, config.events)
+
+
+def event_uses(config: GatewayConfig) -> Iterator[tuple[DocumentPath, str]]:
+    """Yield every place where a source names an event type."""
+    for name, source in config.sources.items():
+        path: DocumentPath = ("sources", name, "event")
+        if isinstance(source.event, str):
+            yield path, source.event
+        elif isinstance(source.event, EventChoice):
+            for value, event in source.event.types.items():
+                yield (*path, "types", value), event
+            if source.event.otherwise != INVALID:
+                yield (*path, "otherwise"), source.event.otherwise
+        if source.handler is not None:
+            yield ("sources", name, "handler", "returns"), source.handler.returns
+
+
+def _sources(config: GatewayConfig, report: Report) -> None:
+    for name, router in config.routers.items():
+        for index, source in enumerate(router.sources):
+            path: DocumentPath = ("routers", name, "source")
+            path = path if isinstance(router.source, str) else (*path, index)
+            _require(report, "unknown-source", path, "source", source, config.sources)
+    for name, batch in config.batches.items():
+        path = ("batches", name, "source")
+        _require(report, "unknown-source", path, "source", batch.source, config.sources)
+
+
+def _targets(config: GatewayConfig, report: Report) -> None:
+    for path, targets in target_lists(config):
+        if not targets and path[0] != "batches":
+            hint = "name targets, or write [drop]"
+            report.add("empty-targets", path, "no target is named", hint)
+        for target, count in Counter(targets).items():
+            if count > 1:
+                report.add("repeated-target", path, f"{target!r} stands {count} times")
+        _check_list(path, targets, config.targets, report)
+
+
+def _check_list(
+    path: DocumentPath, targets: tuple[str, ...], known: Collection[str], report: Report
+) -> None:
+    for index, target in enumerate(targets):
+        place = (*path, index)
+        if target not in ENDS or path[0] == "batches":
+            _require(report, "unknown-target", place, "target", target, known)
+        elif len(targets) > 1:
+            report.add("mixed-targets", place, f"`{target}` stands beside other targets")
+
+
+def target_lists(config: GatewayConfig) -> Iterator[tuple[DocumentPath, tuple[str, ...]]]:
+    """Yield every list of targets with its place."""
+    for name, router in config.routers.items():
+        for index, route in enumerate(router.routes):
+            yield ("routers", name, "routes", index, "to"), route.to
+        unmatched = (router.unmatched,) if isinstance(router.unmatched, str) else router.unmatched
+        yield ("routers", name, "unmatched"), unmatched
+    for name, batch in config.batches.items():
+        yield ("batches", name, "to"), batch.to
+
+
+def _duplicates(config: GatewayConfig, report: Report) -> None:
+    for name, router in config.routers.items():
+        places: list[tuple[DocumentPath, str]] = [
+            (("routers", name, "routes", index, "name"), route.name)
+            for index, route in enumerate(router.routes)
+        ]
+        _report_repeated(places, "route", report)
+    tests: list[tuple[DocumentPath, str]] = [
+        (("tests", index, "name"), test.name) for index, test in enumerate(config.tests)
+    ]
+    _report_repeated(tests, "test", report)
+
+
+def _report_repeated(places: Iterable[tuple[DocumentPath, str]], word: str, report: Report) -> None:
+    seen: set[str] = set()
+    for path, name in places:
+        if name in seen:
+            report.add("duplicate-name", path, f"another {word} is called {name!r}", "rename one")
+        seen.add(name)
+
+
+def _require(
+    report: Report, code: str, path: DocumentPath, word: str, name: str, known: Collection[str]
+) -> None:
+    if name not in known:
+        report.add(code, path, f"there is no {word} {name!r}", did_you_mean(name, known))
