@@ -10,47 +10,61 @@ BEHAVIOUR = {
     "value-cannot-occur": (
         _WARNING,
         "A rule compares a field with a value that it can never have.",
-        "The event type lists the values of the field, and this is not one of them, so the "
-        "comparison is never true. Mostly it is a misspelling.",
+        (
+            "The event type lists the values of the field, and this is not one of them, so the "
+            "comparison is never true. Mostly it is a misspelling."
+        ),
     ),
     "route-never-matches": (
         _WARNING,
         "No message can match a route.",
-        "It is proven from the event types: the condition contradicts itself, or what the fields "
-        "may hold. Correct the condition or remove the route.",
+        (
+            "It is proven from the event types: the condition contradicts itself, or what the fields "
+            "may hold. Correct the condition or remove the route."
+        ),
     ),
     "route-shadowed": (
         _WARNING,
         "Earlier routes take every message that a route could match.",
-        "With `match: first` the first route that matches wins. The witness is a message that "
-        "meets the route, and goes to an earlier one. Move the route up, narrow the earlier "
-        "ones, or remove it.",
+        (
+            "With `match: first` the first route that matches wins. The witness is a message that "
+            "meets the route, and goes to an earlier one. Move the route up, narrow the earlier "
+            "ones, or remove it."
+        ),
     ),
     "not-exhaustive": (
         _NOTE,
         "Some messages match no route.",
-        "They go where `unmatched:` says. The witness is such a message. It is a note because "
-        "`unmatched` is written out in every router; look whether these messages were meant.",
+        (
+            "They go where `unmatched:` says. The witness is such a message. It is a note because "
+            "`unmatched` is written out in every router; look whether these messages were meant."
+        ),
     ),
     "undecided-possible": (
         _NOTE,
         "A condition can be NULL.",
-        "A field that a message may lack makes a comparison NULL, and NULL is not TRUE: the "
-        "route does not match, and neither does its opposite. The witness is such a message. "
-        "Test with `is null`, make the field required, or say `undecided: dead_letter`. Every "
-        "replay counts the undecided messages.",
+        (
+            "A field that a message may lack makes a comparison NULL, and NULL is not TRUE: the "
+            "route does not match, and neither does its opposite. The witness is such a message. "
+            "Test with `is null`, make the field required, or say `undecided: dead_letter`. Every "
+            "replay counts the undecided messages."
+        ),
     ),
     "message-loop": (
         _WARNING,
         "A target writes into a channel that a source reads.",
-        "A message may go round and round until a condition stops it. It is an error where "
-        "every message of the source goes back into it.",
+        (
+            "A message may go round and round until a condition stops it. It is an error where "
+            "every message of the source goes back into it."
+        ),
     ),
     "double-delivery": (
         _WARNING,
         "A message may be sent twice to the same place.",
-        "Within a router a target gets a message once, but two routers that choose one target, "
-        "or two targets with the same channel, send twice. Merge them if that is not meant.",
+        (
+            "Within a router a target gets a message once, but two routers that choose one target, "
+            "or two targets with the same channel, send twice. Merge them if that is not meant."
+        ),
     ),
     "test-unknown-name": (
         _ERROR,
@@ -65,8 +79,10 @@ BEHAVIOUR = {
     "expectations-stale": (
         _WARNING,
         "The expectations were written for another version of the config.",
-        "Counts that an export promised hold for the config whose digest stands with them. "
-        "Export again with the capture, or remove the section.",
+        (
+            "Counts that an export promised hold for the config whose digest stands with them. "
+            "Export again with the capture, or remove the section."
+        ),
     ),
 }
 
@@ -74,15 +90,19 @@ DELIVERY = {
     "channel-refused": (
         _ERROR,
         "A protocol does not allow the name of a channel.",
-        "Each protocol has its own alphabet, length and reserved names; the finding says which "
-        "rule is broken. Templates are checked on their fixed text here, and on every rendered "
-        "name when messages flow.",
+        (
+            "Each protocol has its own alphabet, length and reserved names; the finding says which "
+            "rule is broken. Templates are checked on their fixed text here, and on every rendered "
+            "name when messages flow."
+        ),
     ),
     "pattern-refused": (
         _ERROR,
         "A source's pattern is not one of its protocol.",
-        "Kafka takes an anchored regular expression of topics, NATS a subject with `*` or `>`. "
-        "RabbitMQ and Redis have none: list the channels under `from:`.",
+        (
+            "Kafka takes an anchored regular expression of topics, NATS a subject with `*` or `>`. "
+            "RabbitMQ and Redis have none: list the channels under `from:`."
+        ),
     ),
     "source-is-template": (
         _ERROR,
@@ -92,8 +112,10 @@ DELIVERY = {
     "header-refused": (
         _ERROR,
         "A protocol does not allow the name of a header, or keeps it for itself.",
-        "Names that begin with `x-gw-` belong to the gateway, some others to the broker: they "
-        "never pass, and a target cannot set them.",
+        (
+            "Names that begin with `x-gw-` belong to the gateway, some others to the broker: they "
+            "never pass, and a target cannot set them."
+        ),
     ),
     "option-refused": (
         _ERROR,
@@ -103,16 +125,20 @@ DELIVERY = {
     "not-carried": (
         _NOTE,
         "The target's protocol cannot carry something that the source's messages have.",
-        "A key or a time that a protocol has no place for travels in a header of the gateway. "
-        "What has no place at all (headers of one name more than once, binary values, messages "
-        "without a body) is changed as the page on protocols says.",
+        (
+            "A key or a time that a protocol has no place for travels in a header of the gateway. "
+            "What has no place at all (headers of one name more than once, binary values, messages "
+            "without a body) is changed as the page on protocols says."
+        ),
     ),
     "dead-letter-missing": (
         _WARNING,
         "Something asks for dead letters, but there is no channel for them.",
-        "A source with `on_invalid: dead_letter`, and every delivery that fails, need "
-        "`dead_letter:` at the top or on the source. Without it the gateway stops the source "
-        "rather than lose a message. It is an error where a router sends to `dead_letter`.",
+        (
+            "A source with `on_invalid: dead_letter`, and every delivery that fails, need "
+            "`dead_letter:` at the top or on the source. Without it the gateway stops the source "
+            "rather than lose a message. It is an error where a router sends to `dead_letter`."
+        ),
     ),
     "dead-letter-loop": (
         _ERROR,
@@ -122,8 +148,10 @@ DELIVERY = {
     "unbounded-channels": (
         _WARNING,
         "A channel may take any number of names.",
-        "It is built from a field whose values are not listed. `max_channels` bounds the live "
-        "channels, and past it messages become dead letters. Say how many you mean to have.",
+        (
+            "It is built from a field whose values are not listed. `max_channels` bounds the live "
+            "channels, and past it messages become dead letters. Say how many you mean to have."
+        ),
     ),
 }
 
@@ -131,8 +159,10 @@ TRAFFIC = {
     "undeclared-field": (
         _WARNING,
         "The capture has a field that the event type does not declare.",
-        "Rules cannot read it. Declare it if it matters; `gl.infer_event_type` writes the "
-        "declaration for you.",
+        (
+            "Rules cannot read it. Declare it if it matters; `gl.infer_event_type` writes the "
+            "declaration for you."
+        ),
     ),
     "undeclared-value": (
         _WARNING,
@@ -147,19 +177,25 @@ TRAFFIC = {
     "never-matched": (
         _NOTE,
         "No message of the capture matched a route.",
-        "Its condition may be wrong, or the capture may not hold such a message. The count is of "
-        "this capture only; `route-never-matches` speaks of all messages.",
+        (
+            "Its condition may be wrong, or the capture may not hold such a message. The count is of "
+            "this capture only; `route-never-matches` speaks of all messages."
+        ),
     ),
     "masked-field": (
         _WARNING,
         "A rule needs more of a masked field than the capture kept.",
-        "A mask keeps equality and nothing else, so the counts of this rule are unknown. Record "
-        "without the mask where you may, or compare by equality only.",
+        (
+            "A mask keeps equality and nothing else, so the counts of this rule are unknown. Record "
+            "without the mask where you may, or compare by equality only."
+        ),
     ),
     "max-channels": (
         _WARNING,
         "A target wrote more channels than it may have live.",
-        "Live, the messages past `max_channels` become dead letters. Raise the bound, or build "
-        "the channel from a field with fewer values.",
+        (
+            "Live, the messages past `max_channels` become dead letters. Raise the bound, or build "
+            "the channel from a field with fewer values."
+        ),
     ),
 }

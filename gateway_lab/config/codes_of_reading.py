@@ -10,21 +10,27 @@ READING = {
     "comment-cut-text": (
         _ERROR,
         "A `#` cut a rule or template short.",
-        "In YAML a ` #` outside quotes begins a comment, so `when: title = 'issue #5'` ends after "
-        "`'issue`. Quote the whole text: `when: \"title = 'issue #5'\"`. It is a warning where "
-        "the text could be whole, as in `channel: orders #5`.",
+        (
+            "In YAML a ` #` outside quotes begins a comment, so `when: title = 'issue #5'` ends after "
+            "`'issue`. Quote the whole text: `when: \"title = 'issue #5'\"`. It is a warning where "
+            "the text could be whole, as in `channel: orders #5`."
+        ),
     ),
     "braces-became-mapping": (
         _ERROR,
         "An unquoted `{…}` is a mapping in YAML.",
-        "`channel: {tenant_id}` is a mapping with the key `tenant_id`, not a template. The config "
-        "is read as it was surely meant, but other readers of the file will not do so: quote it.",
+        (
+            "`channel: {tenant_id}` is a mapping with the key `tenant_id`, not a template. The config "
+            "is read as it was surely meant, but other readers of the file will not do so: quote it."
+        ),
     ),
     "unquoted-yes-or-no": (
         _WARNING,
         "An unquoted `yes`, `no`, `on` or `off` stands where a text is meant.",
-        "YAML 1.2 reads it as text, older readers as true or false; Norway's country code is the "
-        "famous case. Quote it, so that every tool reads the same.",
+        (
+            "YAML 1.2 reads it as text, older readers as true or false; Norway's country code is the "
+            "famous case. Quote it, so that every tool reads the same."
+        ),
     ),
 }
 
@@ -32,14 +38,18 @@ NAMES = {
     "unknown-broker": (
         _ERROR,
         "A broker alias is not declared.",
-        "Sources, targets and dead letters name an alias of `brokers:`. Declare it with its "
-        "protocol; its address comes from the environment when the config runs.",
+        (
+            "Sources, targets and dead letters name an alias of `brokers:`. Declare it with its "
+            "protocol; its address comes from the environment when the config runs."
+        ),
     ),
     "unknown-event": (
         _ERROR,
         "An event type is not declared, or the source does not carry it.",
-        "A source, a handler or a route names an event type that `events:` lacks, or a route's "
-        "`events:` names one that none of the router's sources carries.",
+        (
+            "A source, a handler or a route names an event type that `events:` lacks, or a route's "
+            "`events:` names one that none of the router's sources carries."
+        ),
     ),
     "unknown-source": (
         _ERROR,
@@ -54,8 +64,10 @@ NAMES = {
     "reserved-name": (
         _ERROR,
         "A thing has a name that means something else.",
-        "`drop`, `dead_letter`, `message`, `event` and `settings` are words of the config and of "
-        "the rules, and `invalid` is a word of `otherwise:`. Choose another name.",
+        (
+            "`drop`, `dead_letter`, `message`, `event` and `settings` are words of the config and of "
+            "the rules, and `invalid` is a word of `otherwise:`. Choose another name."
+        ),
     ),
     "duplicate-name": (
         _ERROR,
@@ -65,14 +77,18 @@ NAMES = {
     "source-address": (
         _ERROR,
         "A source does not say where it reads, or says it twice.",
-        "A source has either `broker` with one of `channel` and `pattern`, or a list `from` of "
-        "such addresses.",
+        (
+            "A source has either `broker` with one of `channel` and `pattern`, or a list `from` of "
+            "such addresses."
+        ),
     ),
     "sources-differ": (
         _ERROR,
         "The sources of one router carry different event types.",
-        "A rule of the router would mean something else on each of them. Give the sources the "
-        "same `event`, or write a router for each.",
+        (
+            "A rule of the router would mean something else on each of them. Give the sources the "
+            "same `event`, or write a router for each."
+        ),
     ),
     "empty-targets": (
         _ERROR,
@@ -92,26 +108,34 @@ NAMES = {
     "event-type": (
         _ERROR,
         "An event type uses something outside the supported JSON Schema subset.",
-        "Live and offline must judge a body alike, so the keywords are a short list; see the page "
-        "on validity. The finding names the keyword and its place.",
+        (
+            "Live and offline must judge a body alike, so the keywords are a short list; see the page "
+            "on validity. The finding names the keyword and its place."
+        ),
     ),
     "setting-type": (
         _ERROR,
         "A setting's value is not of its type.",
-        "`string` takes a text, `boolean` true or false, `integer` a whole number within 64 bits, "
-        "`number` any finite number. Correct the value or the type.",
+        (
+            "`string` takes a text, `boolean` true or false, `integer` a whole number within 64 bits, "
+            "`number` any finite number. Correct the value or the type."
+        ),
     ),
     "unused": (
         Severity.NOTE,
         "Something is declared and never used.",
-        "It does no harm, but a target without a route is often a route that was forgotten, and "
-        "what is unused is not checked as deeply. Use it or remove it.",
+        (
+            "It does no harm, but a target without a route is often a route that was forgotten, and "
+            "what is unused is not checked as deeply. Use it or remove it."
+        ),
     ),
     "disabled": (
         Severity.NOTE,
         "A route or router is kept in the file but switched off.",
-        "`enabled: false` takes it out of every decision; errors inside it are warnings. Remove "
-        "it when it is no longer wanted.",
+        (
+            "`enabled: false` takes it out of every decision; errors inside it are warnings. Remove "
+            "it when it is no longer wanted."
+        ),
     ),
 }
 
@@ -119,14 +143,18 @@ RULES = {
     "rule-syntax": (
         _ERROR,
         "A rule cannot be read.",
-        "A rule is one SQL expression, as in a WHERE clause. The finding points at the place; the "
-        "page on the rule language lists all that may be written.",
+        (
+            "A rule is one SQL expression, as in a WHERE clause. The finding points at the place; the "
+            "page on the rule language lists all that may be written."
+        ),
     ),
     "rule-too-long": (
         _ERROR,
         "A rule is longer than 4 KiB.",
-        "Long lists of values are better kept as one route each, or as `in (…)` over several "
-        "routes: equality routes over one field are decided by one look-up, however many.",
+        (
+            "Long lists of values are better kept as one route each, or as `in (…)` over several "
+            "routes: equality routes over one field are decided by one look-up, however many."
+        ),
     ),
     "rule-too-deep": (
         _ERROR,
@@ -136,45 +164,59 @@ RULES = {
     "unsupported-syntax": (
         _ERROR,
         "SQL that is not in the rule language.",
-        "The language holds only what the live engine, the offline engine and DuckDB answer "
-        "alike for every value. The hint names the way to write it, where there is one.",
+        (
+            "The language holds only what the live engine, the offline engine and DuckDB answer "
+            "alike for every value. The hint names the way to write it, where there is one."
+        ),
     ),
     "unsupported-function": (
         _ERROR,
         "A function that is not in the rule language.",
-        "See the table of functions on the page of the rule language. `now()` and `random()` are "
-        "left out on purpose: a replay must give what production gave.",
+        (
+            "See the table of functions on the page of the rule language. `now()` and `random()` are "
+            "left out on purpose: a replay must give what production gave."
+        ),
     ),
     "unknown-name": (
         _ERROR,
         "A rule names a field or setting that does not exist.",
-        "Fields come from the event type of the source, `settings.x` from `settings:`, parts of "
-        "the message are `message.key`, `.timestamp`, `.received`, `.source`, `.channel` and "
-        "`.headers['x']`. A source without an event type has only those of the message.",
+        (
+            "Fields come from the event type of the source, `settings.x` from `settings:`, parts of "
+            "the message are `message.key`, `.timestamp`, `.received`, `.source`, `.channel` and "
+            "`.headers['x']`. A source without an event type has only those of the message."
+        ),
     ),
     "ambiguous-name": (
         _ERROR,
         "A field has different types in the event types of the source.",
-        "Say `events: […]` on the route, so that the rule reads the event types where the field "
-        "has one type.",
+        (
+            "Say `events: […]` on the route, so that the rule reads the event types where the field "
+            "has one type."
+        ),
     ),
     "opaque-object": (
         _ERROR,
         "The event type does not say what is inside an object.",
-        "An object without `properties` can only be tested with `is null` or passed on whole. "
-        "Declare the properties that rules read.",
+        (
+            "An object without `properties` can only be tested with `is null` or passed on whole. "
+            "Declare the properties that rules read."
+        ),
     ),
     "type-mismatch": (
         _ERROR,
         "An operator or function got a type that it does not take.",
-        "Nothing is converted silently: `amount = '5'` would be true in one engine and an error "
-        "in another. Compare like with like, or convert with `try_cast`.",
+        (
+            "Nothing is converted silently: `amount = '5'` would be true in one engine and an error "
+            "in another. Compare like with like, or convert with `try_cast`."
+        ),
     ),
     "not-constant": (
         _ERROR,
         "An argument must be written out as a constant.",
-        "Patterns of `like` and of regular expressions, and formats, are compiled once. A setting "
-        "counts as a constant.",
+        (
+            "Patterns of `like` and of regular expressions, and formats, are compiled once. A setting "
+            "counts as a constant."
+        ),
     ),
     "bad-constant": (
         _ERROR,
@@ -184,8 +226,10 @@ RULES = {
     "bad-regex": (
         _ERROR,
         "A regular expression is wrong, or uses what the engines do not share.",
-        "Look-around, back-references, `\\b` and inline flags are refused: the engines are linear "
-        "in the length of the text, so no pattern can hang them, and these would break that.",
+        (
+            "Look-around, back-references, `\\b` and inline flags are refused: the engines are linear "
+            "in the length of the text, so no pattern can hang them, and these would break that."
+        ),
     ),
     "division-by-zero": (
         _ERROR,
@@ -210,20 +254,26 @@ RULES = {
     "template-type": (
         _ERROR,
         "A value has no one spelling inside text.",
-        "Inside longer text only text, integers and booleans may stand; a number has several "
-        "spellings, and a list or object none. Convert it first, or let it stand alone in a body.",
+        (
+            "Inside longer text only text, integers and booleans may stand; a number has several "
+            "spellings, and a list or object none. Convert it first, or let it stand alone in a body."
+        ),
     ),
     "body-template": (
         _ERROR,
         "A body template is not JSON, or too large.",
-        "A body is a JSON value whose texts are templates, at most 32 levels deep and of at most "
-        "1000 values.",
+        (
+            "A body is a JSON value whose texts are templates, at most 32 levels deep and of at most "
+            "1000 values."
+        ),
     ),
     "channel-start": (
         _ERROR,
         "A channel does not begin with fixed text.",
-        "Values of messages are written by strangers. If one could choose the channel from its "
-        "first character on, it could reach any channel of the broker. Put a fixed name in front, "
-        "such as `orders.{tenant_id}`; a setting counts as fixed.",
+        (
+            "Values of messages are written by strangers. If one could choose the channel from its "
+            "first character on, it could reach any channel of the broker. Put a fixed name in front, "
+            "such as `orders.{tenant_id}`; a setting counts as fixed."
+        ),
     ),
 }

@@ -14,6 +14,7 @@ from gateway_lab.config.plan import (
     INVALID,
     AddressPlan,
     BatchPlan,
+    DeadLetterPlan,
     Plan,
     RoutePlan,
     RouterPlan,
@@ -21,8 +22,8 @@ from gateway_lab.config.plan import (
     TargetPlan,
 )
 from gateway_lab.config.report import Report
-from gateway_lab.config.scopes import Scopes, read_rule, read_template, routed_events
-from gateway_lab.errors import RuleError, did_you_mean
+from gateway_lab.config.scopes import Scopes, read_rule, read_text_template, routed_events
+from gateway_lab.errors import did_you_mean
 from gateway_lab.events.event_type import EventType, Kind
 from gateway_lab.findings import Finding
 from gateway_lab.rules.template import check_channel_template
@@ -55,9 +56,9 @@ class _Compiler:
 
     def plan(self) -> Plan:
         config = self._config
+        self._letter = self._dead_letter(("dead_letter",), config.dead_letter)
         sources = {name: self._source(name, each) for name, each in config.sources.items()}
         routers = {name: self._router(name, each) for name, each in config.routers.items()}
-        self._dead_letter(("dead_letter",), config.dead_letter)
         return Plan(
             name=config.name,
             digest=config.digest,
@@ -71,7 +72,7 @@ class _Compiler:
 
     def _source(self, name: str, source: Source) -> SourcePlan | None:
         config = self._config
-        self._dead_letter(("sources", name, "dead_letter"), source.dead_letter)
+        letter = self._dead_letter(("sources", name, "dead_letter"), source.dead_letter)
         event_types = self._scopes.event_types(source)
         routed_types = self._scopes.routed_types(source)
         by = self._choice(name, source)
@@ -82,16 +83,15 @@ class _Compiler:
             name=name,
             addresses=tuple(filter(None, map(self._address, source.addresses))),
             event_types=event_types,
-            routed_types=routed_types,
             by=by,
             choices=dict(choice.types) if choice else {},
             otherwise=choice.otherwise if choice else INVALID,
             on_invalid=source.on_invalid,
-            handler_returns=source.handler.returns if source.handler else None,
+            handled=routed_types[source.handler.returns] if source.handler else None,
             private_key=source.private.key,
             private_headers=frozenset(header.lower() for header in source.private.headers),
             retry=source.retry or config.retry,
-            dead_letter=source.dead_letter or config.dead_letter,
+            dead_letter=letter or self._letter,
             routers=tuple(
                 router_name
                 for router_name, router in config.routers.items()
@@ -116,16 +116,20 @@ class _Compiler:
         scope = self._scopes.scope({})
         return read_rule(source.event.by, scope, Kind.TEXT, path, self._report)
 
-    def _dead_letter(self, path: DocumentPath, letter: DeadLetter | None) -> None:
+    def _dead_letter(self, path: DocumentPath, letter: DeadLetter | None) -> DeadLetterPlan | None:
         if letter is None:
-            return
-        path = (*path, "channel")
-        template = read_template(letter.channel, self._scopes.scope({}), path, self._report)
-        if template is not None:
-            try:
-                check_channel_template(template)
-            except RuleError as error:
-                self._report.add_rule_error(path, error)
+            return None
+        channel = read_text_template(
+            letter.channel,
+            self._scopes.scope({}),
+            (*path, "channel"),
+            self._report,
+            check=check_channel_template,
+        )
+        protocol = self._config.brokers.get(letter.broker)
+        if channel is None or protocol is None:
+            return None
+        return DeadLetterPlan(broker=letter.broker, protocol=protocol, channel=channel)
 
     # --- routers ---
 

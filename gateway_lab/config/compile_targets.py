@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
 from gateway_lab.config.canonical import canonical_value
 from gateway_lab.config.document import GatewayConfig
@@ -12,14 +11,11 @@ from gateway_lab.config.model import Target
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.plan import TargetPlan
 from gateway_lab.config.report import Report
-from gateway_lab.config.scopes import KeyedScope, read_template
-from gateway_lab.errors import RuleError
+from gateway_lab.config.scopes import KeyedScope, read_text_template
 from gateway_lab.rules.template import (
     BodyTemplate,
     BodyTemplateError,
-    Template,
     check_channel_template,
-    check_text,
     parse_body,
 )
 
@@ -29,10 +25,12 @@ def compile_target(
 ) -> TargetPlan | None:
     """Type a target for one scope; None if it is wrong, and then that is in the report."""
     target, path = config.targets[name], ("targets", name)
-    channel = _text(target.channel, scope, (*path, "channel"), report, check=check_channel_template)
-    key = _text(target.key, scope, (*path, "key"), report)
+    channel = read_text_template(
+        target.channel, scope, (*path, "channel"), report, check=check_channel_template
+    )
+    key = read_text_template(target.key, scope, (*path, "key"), report)
     headers = {
-        header: _text(text, scope, (*path, "headers", header), report)
+        header: read_text_template(text, scope, (*path, "headers", header), report)
         for header, text in sorted(target.headers.items())
     }
     body, is_body_read = _body(target, scope, (*path, "body"), report)
@@ -53,30 +51,14 @@ def compile_target(
     )
 
 
-def _passing(target: Target) -> Any:
-    if target.pass_headers == "all":
-        return "all"
-    names = () if target.pass_headers == "none" else target.pass_headers
-    return frozenset(name.lower() for name in names)
-
-
-def _text(
-    text: str | None,
-    scope: KeyedScope,
-    path: DocumentPath,
-    report: Report,
-    *,
-    check: Callable[[Template], None] = check_text,
-) -> Template | None:
-    template = None if text is None else read_template(text, scope, path, report)
-    if template is None:
-        return None
-    try:
-        check(template)
-    except RuleError as error:
-        report.add_rule_error(path, error)
-        return None
-    return template
+def _passing(target: Target) -> Literal["all"] | frozenset[str]:
+    match target.pass_headers:
+        case "all":
+            return "all"
+        case "none":
+            return frozenset()
+        case names:
+            return frozenset(name.lower() for name in names)
 
 
 def _body(

@@ -99,8 +99,13 @@ def _in_quotes(written: str, quote: str, offset: int) -> int:
 
 
 def _in_block(written: str, offset: int) -> int:
-    """Find the same in a `|` block, whose lines are indented like the first that has text."""
+    """Find the same in a `|` block, whose lines are indented like the first that has text.
+
+    A header that says the indentation itself (`|2`) counts from what is around; 0 then.
+    """
     header, _, body = written.partition("\n")
+    if any(char.isdigit() for char in header):
+        return 0
     lines = body.split("\n")
     first = next((line for line in lines if line.strip()), "")
     indent = len(first) - len(first.lstrip(" "))

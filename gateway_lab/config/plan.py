@@ -56,7 +56,6 @@ class SourcePlan:
     name: str
     addresses: tuple[AddressPlan, ...]
     event_types: Mapping[str, EventType]
-    routed_types: Mapping[str, EventType]
     by: Node | None
     choices: Mapping[str, str]
     otherwise: str
@@ -68,6 +67,11 @@ class SourcePlan:
     dead_letter: DeadLetterPlan | None
     routers: tuple[str, ...]
     batches: tuple[str, ...]
+
+    @property
+    def routed_types(self) -> Mapping[str, EventType]:
+        """Event type name to type of what rules and templates see."""
+        return {self.handled.name: self.handled} if self.handled else self.event_types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,7 +194,7 @@ def _hint_for_text(value: str, wanted: set[str], group: list[_Raw]) -> str:
 
 
 def _is_choice(raw: _Raw) -> bool:
-    return raw.error["type"] == "literal_error"
+    return bool(raw.error["type"] == "literal_error")
 
 
 # --- the model along a path: which keys may stand there ---

@@ -7,7 +7,7 @@ routes reads one rule again.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ from gateway_lab.config.report import Report
 from gateway_lab.errors import EventTypeError, RuleError
 from gateway_lab.events.event_type import EventType, Kind
 from gateway_lab.events.schema import read_event_type
-from gateway_lab.rules.template import Template, parse_template
+from gateway_lab.rules.template import Template, check_text, parse_template
 from gateway_lab.rules.tree import BOOLEAN, INTEGER, NUMBER, TEXT, Literal, Node, Span
 from gateway_lab.rules.types import Scope, resolve
 
@@ -176,6 +176,26 @@ def read_template(
     except RuleError as error:
         report.add_rule_error(path, error)
         return None
+
+
+def read_text_template(
+    text: str | None,
+    scope: KeyedScope,
+    path: DocumentPath,
+    report: Report,
+    *,
+    check: Callable[[Template], None] = check_text,
+) -> Template | None:
+    """Type a template that gives text, such as a key; None if there is none, or it is wrong."""
+    template = None if text is None else read_template(text, scope, path, report)
+    if template is None:
+        return None
+    try:
+        check(template)
+    except RuleError as error:
+        report.add_rule_error(path, error)
+        return None
+    return template
 
 
 @lru_cache(maxsize=32_768)
