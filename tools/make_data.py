@@ -13,7 +13,15 @@ from gateway_lab.captures.read import scan_capture
 
 DATA = Path(__file__).parents[1] / "data"
 SEED = 7
-MESSAGES = {"business": 25_000}
+MESSAGES = {
+    "business": 25_000,
+    "users": 20_000,
+    "payments": 10_000,
+    "metrics": 20_000,
+    "commands": 5_000,
+    "conversion": 5_000,
+    "observable": 15_000,
+}
 
 
 def main() -> None:

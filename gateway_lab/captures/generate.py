@@ -12,14 +12,28 @@ from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.format import COLUMNS, CaptureMetadata
 from gateway_lab.captures.profiles.business import BUSINESS
 from gateway_lab.captures.profiles.clock import START, sent
+from gateway_lab.captures.profiles.commands import COMMANDS
+from gateway_lab.captures.profiles.conversion import CONVERSION
 from gateway_lab.captures.profiles.draws import Draws
 from gateway_lab.captures.profiles.headers import with_headers
 from gateway_lab.captures.profiles.malformed import broken
+from gateway_lab.captures.profiles.metrics import METRICS
+from gateway_lab.captures.profiles.observable import OBSERVABLE
+from gateway_lab.captures.profiles.payments import PAYMENTS
 from gateway_lab.captures.profiles.profile import SESSION_ROWS, TrafficProfile, in_sessions
+from gateway_lab.captures.profiles.users import USERS
 from gateway_lab.captures.write import write_batches
 from gateway_lab.errors import CaptureError, did_you_mean
 
-PROFILES: Mapping[str, TrafficProfile] = {"business": BUSINESS}
+PROFILES: Mapping[str, TrafficProfile] = {
+    "business": BUSINESS,
+    "users": USERS,
+    "payments": PAYMENTS,
+    "metrics": METRICS,
+    "commands": COMMANDS,
+    "conversion": CONVERSION,
+    "observable": OBSERVABLE,
+}
 MALFORMED = 0.005
 """Share of the messages whose body is broken."""
 

@@ -53,7 +53,10 @@ def _build(draws: Draws) -> Mapping[str, pl.Expr]:
     order_id = pl.concat_str(pl.lit("o-"), session)
     event = quoted(_event(draws, is_order))
     payload = pl.when(is_order).then(_order(draws, order_id)).otherwise(_visit(draws))
-    members = {"priority": quoted(_priority(draws)), "tenant_id": quoted(tenant)}
+    members = {
+        "priority": quoted(draws.weighted("priority", _PRIORITIES)),
+        "tenant_id": quoted(tenant),
+    }
     return {
         **kafka("business-events", entity=session, draws=draws),
         "key": pl.when(~draws.chance("no key", 0.01)).then(
@@ -82,31 +85,23 @@ def _event(draws: Draws, is_order: pl.Expr) -> pl.Expr:
     )
 
 
-def _priority(draws: Draws) -> pl.Expr:
-    return draws.weighted("priority", _PRIORITIES)
-
-
 def _order(draws: Draws, order_id: pl.Expr) -> pl.Expr:
-    """Write the payload of an order; the amount is null at times, or left out."""
+    """Write the payload of an order; its amount is left out at times."""
     session = pl.col("session")
     place = draws.below("amount 1", 512, session) + draws.below("amount 2", 512, session)
-    amount = (
-        pl.when(draws.chance("no amount", 0.02))
-        .then(pl.lit("null"))
-        .otherwise(looked_up(_AMOUNTS, place))
-    )
     start = {"id": quoted(order_id)}
+    amount = {"amount": looked_up(_AMOUNTS, place)}
     rest = {
         "currency": quoted(draws.weighted("currency", {"EUR": 7, "USD": 2, "GBP": 1}, session)),
         "items": draws.below("items", 9, session) + 1,
         "at": instant(pl.col("sent")),
     }
     return (
-        pl.when(draws.chance("amount left out", 0.02))
+        pl.when(draws.chance("amount left out", 0.03))
         .then(json_object(**start, **rest))
         .when(draws.chance("has note", 0.05))
-        .then(json_object(**start, amount=amount, **rest, note=draws.pick("note", _NOTES)))
-        .otherwise(json_object(**start, amount=amount, **rest))
+        .then(json_object(**start, **amount, **rest, note=draws.pick("note", _NOTES)))
+        .otherwise(json_object(**start, **amount, **rest))
     )
 
 

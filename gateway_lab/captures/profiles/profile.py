@@ -66,6 +66,16 @@ def kafka(channel: str, *, entity: pl.Expr, draws: Draws) -> dict[str, pl.Expr]:
     }
 
 
+def rabbitmq(queue: str) -> dict[str, pl.Expr]:
+    """Give the place of messages in a RabbitMQ queue of the broker `work`."""
+    return {
+        "broker": pl.lit("work"),
+        "kind": pl.lit("rabbitmq"),
+        "channel": pl.lit(queue),
+        "partition": pl.lit(None, pl.String),
+    }
+
+
 def json_object(**members: pl.Expr | str) -> pl.Expr:
     """Write JSON objects; members are JSON texts, columns or the same for all rows."""
     parts: list[pl.Expr] = []

@@ -1,0 +1,58 @@
+"""Users made, changed and removed: `user-events` on Kafka and `user.queue` on RabbitMQ.
+
+A session is one user: first created, then updated, at times deleted. See UserEvent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from gateway_lab.captures.profiles.clock import OFFICE, Clock
+from gateway_lab.captures.profiles.draws import Draws
+from gateway_lab.captures.profiles.malformed import Weakness
+from gateway_lab.captures.profiles.profile import (
+    TrafficProfile,
+    instant,
+    json_object,
+    kafka,
+    quoted,
+    rabbitmq,
+)
+
+_NAMES = ("ada", "bob", "chloé", "dmitri", "eve", "fatima", "grace", "jürgen", "李雷", "zoë")
+_LATER = {"update": 88, "delete": 12}
+_AGAIN = {"create": 55, "update": 43, "delete": 2}
+"""Actions of a user's first message: many were created before the recording began."""
+
+
+def _build(draws: Draws) -> Mapping[str, pl.Expr]:
+    user = pl.col("session") + 1_000
+    from_queue = draws.chance("from queue", 0.2, pl.col("session"))
+    action = (
+        pl.when(pl.col("step") == 1)
+        .then(draws.weighted("first action", _AGAIN))
+        .otherwise(draws.weighted("later action", _LATER))
+    )
+    name = pl.concat_str(draws.pick("name", _NAMES, pl.col("session")), user)
+    members = {"username": quoted(name), "action": quoted(action)}
+    queue, topic = rabbitmq("user.queue"), kafka("user-events", entity=user, draws=draws)
+    return {
+        **{
+            place: pl.when(from_queue).then(queue[place]).otherwise(topic[place]) for place in topic
+        },
+        "key": pl.when(~from_queue).then(user.cast(pl.String)),
+        "body": pl.when(from_queue)
+        .then(json_object(user_id=user, **members))
+        .otherwise(json_object(user_id=user, **members, at=instant(pl.col("sent")))),
+    }
+
+
+USERS = TrafficProfile(
+    summary="Users created, updated and deleted, from a topic and a queue, over one day",
+    clock=Clock(hours=OFFICE),
+    build=_build,
+    weakness=Weakness(required="username", scalar="user_id", choice="action", number=("user_id",)),
+    tombstones=0.004,
+)
