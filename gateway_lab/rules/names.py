@@ -1,0 +1,160 @@
+"""What the names in a rule mean: fields of events, parts of the message, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import NoReturn, TypeAlias
+
+from gateway_lab.errors import did_you_mean
+from gateway_lab.events.event_type import EventType, Kind, Path, Schema
+from gateway_lab.rules.parse import Apply, Name, Syntax
+from gateway_lab.rules.tree import TEXT, TIMESTAMP, Field, Header, Literal, Meta, Node, Span
+
+Fail: TypeAlias = Callable[[Span, str, str, str], NoReturn]
+"""Raises a RuleError of a place, a code, a problem and a hint."""
+
+MESSAGE = MappingProxyType(
+    {
+        "key": TEXT,
+        "timestamp": TIMESTAMP,
+        "received": TIMESTAMP,
+        "source": TEXT,
+        "channel": TEXT,
+    }
+)
+"""The parts of a message besides its headers, and their types."""
+
+
+class Names:
+    """Looks names up in a scope."""
+
+    def __init__(
+        self,
+        events: Mapping[str, EventType],
+        settings: Mapping[str, Literal],
+        *,
+        message: bool,
+        fail: Fail,
+    ) -> None:
+        self.events, self.settings, self.message, self.fail = events, settings, message, fail
+
+    def find(self, name: Name) -> Node:
+        """Return the leaf that a name means; a setting is its constant."""
+        first, *rest = name.parts
+        match first:
+            case "settings":
+                return self.setting(rest, name.span)
+            case "message":
+                return self.meta(rest, name.span)
+            case "event" if rest:
+                return self.field(tuple(rest), name)
+        return self.field(name.parts, name)
+
+    def header(self, syntax: Syntax) -> Header | None:
+        """Return the header that `message.headers['x']` means, None for anything else."""
+        match syntax:
+            case Apply(function="[]", args=(Name(parts=("message", "headers")), index)):
+                if not isinstance(index, Literal) or not isinstance(index.value, str):
+                    self.fail(
+                        index.span,
+                        "not-constant",
+                        "the name of a header is a constant text",
+                        "write message.headers['x-request-id']",
+                    )
+                self.check_message(syntax.span)
+                return Header(index.value.lower(), syntax.span)
+        return None
+
+    def setting(self, rest: list[str], span: Span) -> Literal:
+        name = ".".join(rest)
+        found = self.settings.get(name)
+        if found is None:
+            hint = did_you_mean(name, self.settings) or "there are no settings"
+            self.fail(span, "unknown-name", f"there is no setting {name!r}", hint)
+        return Literal(found.value, found.type, span)
+
+    def meta(self, rest: list[str], span: Span) -> Meta:
+        self.check_message(span)
+        name = ".".join(rest)
+        if name.startswith("headers"):
+            self.fail(
+                span, "unknown-name", "a header is named in brackets", "write message.headers['x']"
+            )
+        if name not in MESSAGE:
+            hint = did_you_mean(name, [*MESSAGE, "headers"])
+            if any(event.find(("message",)) for event in self.events.values()):
+                hint = "the field of the event is written event.message"
+            self.fail(span, "unknown-name", f"a message has no {name!r}", hint)
+        return Meta(name, MESSAGE[name], span)
+
+    def check_message(self, span: Span) -> None:
+        if not self.message:
+            self.fail(span, "unknown-name", "`message` cannot be used here", "")
+
+    def field(self, path: Path, name: Name) -> Field:
+        found = {
+            event.name: schema.value_type
+            for event in self.events.values()
+            if (schema := event.find(path)) is not None
+        }
+        if not found:
+            self.unknown(path, name)
+        if len(set(found.values())) > 1:
+            shown = ", ".join(f"{kind} in {event}" for event, kind in found.items())
+            self.fail(
+                name.span,
+                "ambiguous-name",
+                f"{'.'.join(path)!r} is {shown}",
+                "say on the route which events it is for: `events: […]`",
+            )
+        return Field(path, next(iter(found.values())), name.span)
+
+    # --- errors ---
+
+    def unknown(self, path: Path, name: Name) -> NoReturn:
+        written = ".".join(path)
+        if not self.events:
+            self.fail(
+                name.span,
+                "unknown-name",
+                f"there is no field {written!r}: the source has no event type",
+                "declare `event:` on the source; without it only message.* is known",
+            )
+        for length in range(len(path) - 1, 0, -1):
+            for event in self.events.values():
+                if schema := event.find(path[:length]):
+                    self.inside(path, length, schema, event, name)
+        if name.quoted:
+            hint = f"strings take single quotes: '{written}'"
+        else:
+            hint = did_you_mean(written, self.known())
+        events = " or ".join(self.events)
+        self.fail(name.span, "unknown-name", f"{events} has no field {written!r}", hint)
+
+    def inside(
+        self, path: Path, length: int, schema: Schema, event: EventType, name: Name
+    ) -> NoReturn | None:
+        """Refuse a path that goes on where nothing is declared."""
+        parent = ".".join(path[:length])
+        kind = schema.value_type.kind
+        if kind is Kind.OBJECT and schema.properties is None:
+            self.fail(
+                name.span,
+                "opaque-object",
+                f"{event.name} does not say what is inside {parent!r}",
+                f"declare properties of {parent} in the event type",
+            )
+        if kind is Kind.LIST:
+            hint = f"take one element: {parent}[1]; fields of objects in lists cannot be reached"
+            self.fail(name.span, "unknown-name", f"{parent!r} is a list", hint)
+        if kind is not Kind.OBJECT:
+            self.fail(
+                name.span, "unknown-name", f"{parent!r} is {kind}, it has no fields", ""
+            )
+        return None
+
+    def known(self) -> Iterator[str]:
+        for event in self.events.values():
+            for path, _ in event.paths():
+                yield ".".join(path)

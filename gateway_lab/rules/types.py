@@ -1,0 +1,301 @@
+"""From the untyped tree to the typed one: names looked up, types checked, constants folded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
+
+from gateway_lab.errors import RuleError, did_you_mean
+from gateway_lab.events.event_type import EventType, Kind, ValueType
+from gateway_lab.rules.constants import check_constant
+from gateway_lab.rules.functions import ALIASES, FUNCTIONS, Function, Parameter
+from gateway_lab.rules.names import Names
+from gateway_lab.rules.parse import Apply, Name, Syntax, parse
+from gateway_lab.rules.to_python import compile_value
+from gateway_lab.rules.tree import BOOLEAN, INTEGER, NUMBER, Call, Literal, Node, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a rule may name.
+
+    Attributes:
+        events: The event types that may come; none: only `message.*` is known.
+        settings: Name to constant.
+        message: Whether `message.*` may be used.
+        aggregates: Whether the rule is about many messages: every field inside an aggregate.
+    """
+
+    events: Mapping[str, EventType]
+    settings: Mapping[str, Literal] = field(default_factory=dict)
+    message: bool = True
+    aggregates: bool = False
+
+
+def resolve(text: str, scope: Scope, *, expect: Kind | None = None) -> Node:
+    """Read and type a rule: `"priority = 'high'"` to a tree.
+
+    Args:
+        text: The rule.
+        scope: What it may name.
+        expect: The kind that it must give; an integer is made a number where one is expected.
+
+    Raises:
+        RuleError: The rule cannot be read or typed, see `codes.py`.
+    """
+    resolver = _Resolver(text, scope)
+    node = resolver.resolve(parse(text))
+    if expect is None or node.type.kind is expect:
+        return node
+    if expect is Kind.NUMBER and node.type == INTEGER:
+        return widen(node)
+    hint = "compare it with something: `x = 'a'`, `x > 0`" if expect is Kind.BOOLEAN else ""
+    resolver.fail(node.span, "type-mismatch", f"this gives {node.type}, not {expect}", hint)
+
+
+def widen(node: Node) -> Node:
+    """Make a number of an integer."""
+    if isinstance(node, Literal) and isinstance(node.value, int):
+        return Literal(float(node.value), NUMBER, node.span)
+    return Call("try_cast number", (node,), NUMBER, node.span)
+
+
+class _Resolver:
+    """Types one rule."""
+
+    def __init__(self, text: str, scope: Scope) -> None:
+        self.text, self.scope = text, scope
+        self.names = Names(scope.events, scope.settings, message=scope.message, fail=self.fail)
+        self.aggregate: str | None = None
+
+    def fail(self, span: Span, code: str, problem: str, hint: str = "") -> NoReturn:
+        raise RuleError(
+            problem, code=code, text=self.text, start=span.start, end=span.end, hint=hint
+        )
+
+    def resolve(self, syntax: Syntax) -> Node:
+        if isinstance(syntax, Literal):
+            return syntax
+        if isinstance(syntax, Name):
+            return self.outside_aggregate(self.names.find(syntax))
+        if header := self.names.header(syntax):
+            return self.outside_aggregate(header)
+        return self.call(syntax)
+
+    def outside_aggregate(self, node: Node) -> Node:
+        if self.scope.aggregates and self.aggregate is None and not isinstance(node, Literal):
+            self.fail(
+                node.span,
+                "type-mismatch",
+                "a field of many messages stands inside an aggregate",
+                "write avg(x), sum(x), min(x), max(x) or count(x)",
+            )
+        return node
+
+    # --- calls ---
+
+    def call(self, syntax: Apply) -> Node:
+        function = self.function(syntax)
+        args = self.arguments(syntax, function)
+        if function.name == "case":
+            args, returns = self.case(syntax, args)
+        else:
+            args, returns = self.match(syntax, function, args)
+        node = Call(function.name, args, returns, syntax.span)
+        self.refuse_zero(node)
+        return self.fold(node) if all(isinstance(arg, Literal) for arg in args) else node
+
+    def function(self, syntax: Apply) -> Function:
+        name = ALIASES.get(syntax.function, syntax.function)
+        function = FUNCTIONS.get(name)
+        written = self.text[syntax.written.start : syntax.written.end]
+        if function is None or (written.lower() not in function.usage and name == syntax.function):
+            self.unknown_function(syntax, written)
+        if function.is_aggregate and (not self.scope.aggregates or self.aggregate):
+            hint = f"it stands inside {self.aggregate}" if self.aggregate else ""
+            self.fail(
+                syntax.written,
+                "unsupported-function",
+                f"the aggregate `{written}` cannot stand here",
+                hint or "aggregates are for the `aggregates` of a batch",
+            )
+        return function
+
+    def unknown_function(self, syntax: Apply, written: str) -> NoReturn:
+        hint = _INSTEAD.get(written.lower()) or did_you_mean(written, _WRITTEN)
+        problem = f"there is no function `{written}` in the rule language"
+        self.fail(syntax.written, "unsupported-function", problem, hint)
+
+    def arguments(self, syntax: Apply, function: Function) -> tuple[Node, ...]:
+        if not function.is_aggregate:
+            return tuple(self.resolve(arg) for arg in syntax.args)
+        self.aggregate = function.name
+        args = tuple(self.resolve(arg) for arg in syntax.args)
+        self.aggregate = None
+        return args
+
+    def match(
+        self, syntax: Apply, function: Function, args: tuple[Node, ...]
+    ) -> tuple[tuple[Node, ...], ValueType]:
+        """Find the signature that takes the arguments, at need with integers made numbers."""
+        for widened in (False, True):
+            for signature in function.signatures:
+                parameters = signature.expand(len(args))
+                if parameters is None:
+                    continue
+                fitted = _fit(args, parameters, widened=widened)
+                if fitted is not None:
+                    self.check_constants(function, fitted, parameters)
+                    return fitted, signature.returns
+        self.mismatch(syntax, function, args)
+
+    def check_constants(
+        self, function: Function, args: Sequence[Node], parameters: Sequence[Parameter]
+    ) -> None:
+        for arg, parameter in zip(args, parameters, strict=True):
+            if not parameter.constant:
+                continue
+            if not isinstance(arg, Literal):
+                self.fail(
+                    arg.span,
+                    "not-constant",
+                    f"`{function.usage}` takes a constant here",
+                    "use a literal or a setting"
+                    + ("; or `x = any(list)`, or `x = y or x = z`" * (function.name == "in")),
+                )
+            if problem := check_constant(parameter.constant, arg.value, args):
+                self.fail(arg.span, problem.code, problem.text, problem.hint)
+
+    def case(self, syntax: Apply, args: tuple[Node, ...]) -> tuple[tuple[Node, ...], ValueType]:
+        """Type `case`: conditions and values in turn, the last may be alone."""
+        conditions = args[: len(args) - len(args) % 2 : 2]
+        for condition in conditions:
+            if condition.type != BOOLEAN:
+                self.fail(
+                    condition.span, "type-mismatch", f"`when` takes boolean, not {condition.type}"
+                )
+        values = [i for i in range(len(args)) if i % 2 or i == len(args) - 1]
+        types = {args[i].type for i in values}
+        if types == {INTEGER, NUMBER}:
+            wide = {i: widen(args[i]) for i in values if args[i].type == INTEGER}
+            return tuple(wide.get(i, arg) for i, arg in enumerate(args)), NUMBER
+        if len(types) > 1:
+            shown = " and ".join(sorted(map(str, types)))
+            self.fail(syntax.span, "type-mismatch", f"the values of `case` are {shown}")
+        return args, args[values[0]].type
+
+    # --- constants ---
+
+    def refuse_zero(self, node: Call) -> None:
+        match node:
+            case Call(function="/" | "//" | "%", args=(_, Literal(value=value) as zero)):
+                if value == 0:
+                    self.fail(
+                        zero.span,
+                        "division-by-zero",
+                        "a division by zero is always NULL",
+                        "to say NULL on purpose, leave out the `else` of a `case`",
+                    )
+
+    def fold(self, node: Call) -> Node:
+        """Compute a constant expression once, with the Python engine."""
+        if FUNCTIONS[node.function].is_aggregate:
+            return node
+        value = compile_value(node, (), name="constant")()
+        if value is None:
+            self.fail(
+                node.span,
+                "always-null",
+                "this constant expression is NULL",
+                "it overflows, or a text is not what try_cast takes",
+            )
+        if isinstance(value, list | bytes):
+            return node
+        return Literal(value, node.type, node.span)
+
+    # --- errors ---
+
+    def mismatch(self, syntax: Apply, function: Function, args: tuple[Node, ...]) -> NoReturn:
+        if not any(signature.expand(len(args)) for signature in function.signatures):
+            problem = f"`{function.usage}` does not take {len(args)} arguments"
+            self.fail(syntax.span, "type-mismatch", problem)
+        opaque = next((arg for arg in args if arg.type.kind is Kind.OBJECT), None)
+        if opaque is not None:
+            self.fail(
+                opaque.span,
+                "opaque-object",
+                "an object can only be tested with `is null`",
+                "name a field of it; declare its properties in the event type if there are none",
+            )
+        shown = " and ".join(dict.fromkeys(str(arg.type) for arg in args))
+        problem = f"`{function.usage}` does not take {shown}"
+        self.fail(syntax.span, "type-mismatch", problem, _mismatch_hint(function, args))
+
+
+def _fit(
+    args: tuple[Node, ...], parameters: Sequence[Parameter], *, widened: bool
+) -> tuple[Node, ...] | None:
+    fitted = []
+    for arg, parameter in zip(args, parameters, strict=True):
+        if parameter.takes(arg.type):
+            fitted.append(arg)
+        elif widened and arg.type == INTEGER and parameter.type == NUMBER:
+            fitted.append(widen(arg))
+        else:
+            return None
+    return tuple(fitted)
+
+
+def _mismatch_hint(function: Function, args: tuple[Node, ...]) -> str:
+    kinds = {arg.type.kind for arg in args}
+    if function.name == "||" and kinds == {Kind.BOOLEAN}:
+        return "`||` joins texts; for conditions use `or`"
+    if Kind.TEXT in kinds and kinds & {Kind.INTEGER, Kind.NUMBER}:
+        return _text_and_number(args)
+    if kinds == {Kind.TEXT, Kind.TIMESTAMP}:
+        return "write times like timestamp '2026-01-31T12:00:00Z'"
+    if kinds == {Kind.TEXT, Kind.BOOLEAN}:
+        return "write true or false without quotes"
+    if Kind.LIST in kinds:
+        return "to find a value in a list, write `x = any(list)`"
+    takes = dict.fromkeys(
+        ", ".join(str(parameter.type) for parameter in signature.parameters)
+        for signature in function.signatures
+    )
+    return f"it takes {' or '.join(takes)}"
+
+
+def _text_and_number(args: tuple[Node, ...]) -> str:
+    for arg in args:
+        if isinstance(arg, Literal) and isinstance(arg.value, str):
+            return "numbers are written without quotes"
+    kind = "number" if any(arg.type == NUMBER for arg in args) else "integer"
+    return f"make a number of the text: try_cast(x as {kind})"
+
+
+_WRITTEN = [name for name in FUNCTIONS if name.isidentifier() and name not in {"case", "not"}]
+
+_INSTEAD = {
+    "nvl": "use coalesce(x, y)",
+    "ifnull": "use coalesce(x, y)",
+    "if": "use case when … then … else … end",
+    "iff": "use case when … then … else … end",
+    "concat": "use x || y",
+    "substr": "use substring(x, from, count)",
+    "char_length": "use length(x)",
+    "instr": "use strpos(x, 'y')",
+    "position": "use strpos(x, 'y')",
+    "regexp_full_match": r"use regexp_matches(x, '^…$')",
+    "regexp_like": "use regexp_matches(x, 'regex')",
+    "now": "a rule sees only the message; compare with message.received",
+    "current_timestamp": "a rule sees only the message; compare with message.received",
+    "random": "a rule sees only the message; replays could not repeat it",
+    "array_contains": "use x = any(list)",
+    "list_has": "use x = any(list)",
+    "ceiling": "use ceil(x)",
+    "pow": "write the multiplication out",
+    "trunc": "use floor(x) or ceil(x)",
+    "epoch": "use epoch_ms(time)",
+    "to_timestamp": "declare the field with format: date-time",
+}
