@@ -21,6 +21,7 @@ from gateway_lab.proof.claims import (
     Unknown,
     Unreachable,
 )
+from gateway_lab.proof.impossible import impossible_values
 from gateway_lab.proof.study import Study, Verdict
 
 
@@ -42,14 +43,19 @@ def analyse(
         known: The values that `source` and `channel` of a message can have, where they are known.
 
     Returns:
-        Claims in the order of the routes, what is about the router as a whole at the end. A
-        route of which nothing is claimed matches some messages, as far as can be told.
+        Claims, those of one kind in the order of the routes, and one claim of how exhaustive
+        they are at the end. A route of which nothing is claimed matches some messages, as far as can be told.
     """
     studies = [
         Study(routes, match, event_type, choice=choice, known=known or {})
-        for event_type in event_types or [None]
+        for event_type in (*event_types,) or (None,)
     ]
-    return (*_claims_of_routes(routes, studies), _claim_of_router(studies))
+    spaces = [study.space for study in studies]
+    return (
+        *_claims_of_routes(routes, studies),
+        *(claim for route in routes for claim in impossible_values(route, spaces)),
+        _claim_of_router(studies),
+    )
 
 
 def _claims_of_routes(routes: Sequence[RuleRoute], studies: Sequence[Study]) -> Iterator[Claim]:

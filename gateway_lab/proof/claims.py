@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from gateway_lab.events.event_type import EventType
 from gateway_lab.proof.witness import Witness
-from gateway_lab.rules.tree import BOOLEAN, TEXT, Call, Literal, Node
+from gateway_lab.rules.tree import BOOLEAN, TEXT, Call, Literal, Node, Reference, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +95,30 @@ class UndecidedPossible:
 
 
 @dataclass(frozen=True, slots=True)
+class CannotOccur:
+    """The route compares a field with a constant outside the values that it can have.
+
+    Attributes:
+        reference: The field, or another part of the message.
+        value: The constant; a timestamp is µs since 1970, UTC.
+        span: The place of the constant in the rule.
+        enum: The values that the event types list for the field; None where they list none.
+    """
+
+    route: str
+    reference: Reference
+    value: str | bool | int | float
+    span: Span
+    enum: tuple[str | bool | int | float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """It would take too long to say; `route` is None for whether the routes are exhaustive."""
 
     route: str | None
 
 
-Claim: TypeAlias = Unreachable | Shadowed | NotExhaustive | Exhaustive | UndecidedPossible | Unknown
+Claim: TypeAlias = (
+    Unreachable | Shadowed | UndecidedPossible | CannotOccur | NotExhaustive | Exhaustive | Unknown
+)

@@ -1,8 +1,8 @@
-"""What one value of a message may be: exact sets of values, and whether it may be NULL.
+r"""What one value of a message may be: exact sets of values, and whether it may be NULL.
 
 A set of values is a sorted tuple of *cuts*: the values from the first cut on are in it, from the
 second cut on out of it, and so on; with an odd number of cuts it goes on to the end of the order.
-Since each of our orders has a next value (`a` is followed by `a\\0`, 1.0 by the next float), cuts
+Since each of our orders has a next value (`a` is followed by `a\0`, 1.0 by the next float), cuts
 say closed and open bounds, single values, prefixes and "all but these" alike, and union,
 intersection and difference are exact.
 """
@@ -123,7 +123,7 @@ def with_prefix(prefix: str) -> Cuts:
     for at in range(len(prefix) - 1, -1, -1):
         after = ord(prefix[at]) + 1
         if after <= sys.maxunicode:
-            behind_surrogates = 0xE000 if after == 0xD800 else after  # noqa: PLR2004
+            behind_surrogates = 0xE000 if after == 0xD800 else after
             return (prefix, prefix[:at] + chr(behind_surrogates))
     return (prefix,)
 

@@ -39,10 +39,8 @@ def example(schema: Schema, levels: int = _MOST_LEVELS) -> Any:
             return _text(schema)
         case "integer" | "number":
             return next(choices(allowed(schema), schema.value_type.kind), 0)
-        case "boolean":
-            return False
         case _:
-            return None if schema.nullable else "x"
+            return {"boolean": False, None: "x"}.get(schema.type)
 
 
 def choices(cuts: Cuts, kind: Kind) -> Iterator[Any]:

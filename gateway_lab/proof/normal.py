@@ -8,30 +8,14 @@ own that may be TRUE, FALSE or NULL.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
-from gateway_lab.events.event_type import Kind
 from gateway_lab.proof.boxes import Box, Budget, join, product
-from gateway_lab.proof.domain import (
-    ONLY_NULL,
-    Cover,
-    Cuts,
-    Domain,
-    difference,
-    everything,
-    following,
-    intersection,
-    values,
-    with_prefix,
-)
-from gateway_lab.proof.space import Space, above, as_kind, at_least
-from gateway_lab.rules.tree import Call, Field, Header, Literal, Meta, Node
+from gateway_lab.proof.comparison import SIDES_EXCHANGED, comparison
+from gateway_lab.proof.domain import ONLY_NULL, Domain, difference, everything
+from gateway_lab.proof.space import Space, as_kind
+from gateway_lab.rules.tree import Call, Literal, Node
 
-SIDES_EXCHANGED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _NEGATED = {"<>": "=", ">=": "<", "<=": ">"}
-_NUMERIC = frozenset({Kind.INTEGER, Kind.NUMBER})
-_EXACT_IN_BOTH = 2**53
-"""Below this, comparing an integer with a number means the same exactly and in float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +106,10 @@ def read(node: Node) -> Test:
     match node:
         case Call(function="is null", args=(inner,)):
             return Test(inner, ONLY_NULL, everything(inner.type.kind).without_null())
-        case Call(function=function, args=(Literal(), Call() | Field() | Meta() | Header())) if (
-            function in SIDES_EXCHANGED
-        ):
-            return read(_exchanged(node))
-        case Call(args=(tested, *constants)) if constants:
-            return _constant_test(node, tested, constants) or _unknown(node)
+        case Call() if (found := comparison(node)) and (true := found.holding()) is not None:
+            whole = everything(found.tested.type.kind).cuts
+            false = Domain(difference(whole, true), null=found.function == "is not distinct from")
+            return _through_coalesce(Test(found.tested, Domain(true, null=False), false))
         case _:
             return _unknown(node)
 
@@ -151,22 +133,6 @@ def _exchanged(comparison: Call) -> Call:
     return Call(function, (right, left), comparison.type, comparison.span)
 
 
-def _constant_test(node: Call, tested: Node, constants: list[Node]) -> Test | None:
-    match tested:
-        case Call(function="try_cast number", args=(inner,)) if inner.type.kind is Kind.INTEGER:
-            tested = inner
-    literals = [each.value for each in constants if isinstance(each, Literal)]
-    if len(literals) < len(constants) or None in literals:
-        return None
-    true = holding(node.function, tested, literals)
-    if true is None:
-        return None
-    whole = everything(tested.type.kind)
-    never_null = node.function == "is not distinct from"
-    false = Domain(difference(whole.cuts, true), null=never_null)
-    return _through_coalesce(Test(tested, Domain(true, null=False), false))
-
-
 def _through_coalesce(test: Test) -> Test:
     """Test `coalesce(x, 'constant')` as x, whose NULL then stands for the constant."""
     match test.node:
@@ -178,66 +144,3 @@ def _through_coalesce(test: Test) -> Test:
             false = replace(test.false, null=default in test.false)
             return Test(inner, true, false)
     return test
-
-
-def holding(function: str, tested: Node, constants: list[Any]) -> Cuts | None:
-    """Return the values for which a comparison with constants is TRUE; None: not understood."""
-    kind = tested.type.kind
-    if any(not _is_comparable(kind, constant) for constant in constants):
-        return None
-    match function, constants:
-        case "in", _:
-            found = Cover()
-            for constant in constants:
-                found.add(_ordered("=", kind, constant))
-            return tuple(found.cuts)
-        case "between", [low, high]:
-            return intersection(_ordered(">=", kind, low), _ordered("<=", kind, high))
-        case "starts_with", [str(prefix)]:
-            return with_prefix(prefix)
-        case "like", [str(pattern)]:
-            return _like(pattern)
-        case "is not distinct from", [constant]:
-            return _ordered("=", kind, constant)
-        case _, [constant] if function in SIDES_EXCHANGED:
-            return _ordered(function, kind, constant)
-        case _:
-            return None
-
-
-def _like(pattern: str) -> Cuts | None:
-    """Return the texts that a pattern without wildcards, but for a `%` at its end, matches."""
-    prefix = pattern.removesuffix("%")
-    if set(prefix) & set("%_\\"):
-        return None
-    return values([pattern]) if prefix == pattern else with_prefix(prefix)
-
-
-def _is_comparable(kind: Kind, constant: Any) -> bool:
-    """Say whether both engines surely mean the same by comparing the two, and so do we."""
-    if kind not in _NUMERIC or isinstance(constant, str):
-        return True
-    mixed = isinstance(constant, float) != (kind is Kind.NUMBER)
-    return not mixed or abs(constant) < _EXACT_IN_BOTH
-
-
-def _ordered(function: str, kind: Kind, constant: Any) -> Cuts:
-    whole = everything(kind).cuts
-    if kind in _NUMERIC:
-        first, behind = at_least(constant, kind), above(constant, kind)
-    else:
-        first = as_kind(constant, kind)
-        behind = following(first)
-    match function:
-        case "<":
-            return difference(whole, (first,))
-        case "<=":
-            return difference(whole, (behind,))
-        case ">":
-            return intersection(whole, (behind,))
-        case ">=":
-            return intersection(whole, (first,))
-        case "<>":
-            return difference(whole, (first, behind) if first != behind else ())
-        case _:
-            return intersection(whole, (first, behind)) if first != behind else ()

@@ -13,7 +13,7 @@ from math import inf, nextafter
 from typing import Any
 
 from gateway_lab.events.event_type import EventType, Kind, Schema
-from gateway_lab.events.schema import possible_values
+from gateway_lab.events.validity import possible_values
 from gateway_lab.proof.boxes import Box
 from gateway_lab.proof.domain import (
     ONLY_NULL,

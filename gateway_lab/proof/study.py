@@ -16,7 +16,7 @@ from gateway_lab.proof.normal import null_boxes, restrict, true_boxes
 from gateway_lab.proof.space import Space
 from gateway_lab.proof.taken import Taken
 from gateway_lab.proof.witness import Answer, Witness, Witnesses
-from gateway_lab.rules.tree import Node, references
+from gateway_lab.rules.tree import references
 
 _STEPS = 2_000_000
 """The work for one router and event type, in comparisons of two boxes: some seconds."""
@@ -43,6 +43,7 @@ class Study:
     """One pass over the routes, in order.
 
     Attributes:
+        space: What the messages may be.
         verdicts: Of each route that is for this event type, by its index.
         unmatched: A message that no route takes, None where none was found.
         is_exhaustive: Whether it was proven that there is no such message.
@@ -61,11 +62,11 @@ class Study:
         self._guard = choice.guard(event_type) if choice and event_type else None
         applicable = [at for at, route in enumerate(routes) if route.is_for(event_type)]
         self._conditions = [routes[at].condition for at in applicable]
-        self._space = Space(event_type, references(*self._conditions, self._guard), known)
+        self.space = Space(event_type, references(*self._conditions, self._guard), known)
         if self._guard is not None:
-            restrict(self._space, self._guard)
+            restrict(self.space, self._guard)
         self._budget = Budget(_STEPS)
-        self._taken = Taken(self._space, self._budget)
+        self._taken = Taken(self.space, self._budget)
         verdicts = [self._study(number) for number in range(len(applicable))]
         self.verdicts = dict(zip(applicable, verdicts, strict=True))
         for verdict in verdicts:
@@ -75,14 +76,14 @@ class Study:
     @cached_property
     def _witnesses(self) -> Witnesses:
         """Compiled when first needed."""
-        return Witnesses(self._space, self._conditions, self._guard)
+        return Witnesses(self.space, self._conditions, self._guard)
 
     def _study(self, number: int) -> Verdict:
         """Look at one route behind those before it, then count what it takes as taken."""
         verdict = Verdict()
         boxes: list[Box] = []
         with suppress(TooComplexError):
-            boxes = true_boxes(self._conditions[number], self._space, self._budget)
+            boxes = true_boxes(self._conditions[number], self.space, self._budget)
             self._judge(number, boxes, verdict)
             self._look_for_undecided(number, verdict)
         for box in boxes:
@@ -106,7 +107,7 @@ class Study:
             is_taken = self._match == "first" and min(answer.true, default=number) < number
             return number in answer.null and not is_taken
 
-        for box in null_boxes(self._conditions[number], self._space, self._budget):
+        for box in null_boxes(self._conditions[number], self.space, self._budget):
             left = self._taken.left(box) if self._match == "first" else [box]
             if (witness := self._search(left, reaches)) is not None:
                 verdict.undecided = witness

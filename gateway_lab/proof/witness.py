@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from gateway_lab.events.decode import InvalidBody, compile_decoder
 from gateway_lab.events.event_type import EventType, Kind, Path, Schema
 from gateway_lab.proof.boxes import Box
+from gateway_lab.proof.domain import ONLY_NULL
 from gateway_lab.proof.example import choices, example
 from gateway_lab.proof.space import Space
 from gateway_lab.rules.to_python import compile_router
@@ -111,13 +112,17 @@ class Witnesses:
         return found + ["x" * each for each in found if type(each) is int and 0 < each < 100]
 
     def _options(self, reference: Reference, box: Box, hints: list[Any]) -> list[Any]:
-        number, kind = self._space.variable(reference), reference.type.kind
+        number, type_ = self._space.variable(reference), reference.type
         domain = box.get(number, self._space.bases[number])
-        likely = (each for each in hints if type(each) is _TYPES.get(kind) and each in domain)
-        found = [*likely, *islice(choices(domain.cuts, kind), _MOST_CHOICES)]
+        found = [each for each in hints if type(each) is _TYPES.get(type_.kind) and each in domain]
+        if type_.item in _TYPES and domain.cuts:
+            found = [[each] for each in hints if type(each) is _TYPES[type_.item]]
+        found += islice(choices(domain.cuts, type_.kind), _MOST_CHOICES)
         if not domain.null:
             return found
-        return [*found, None] if hints or number in box else [None, *found]
+        if number in box or (hints and ONLY_NULL not in box.values()):
+            return [*found, None]
+        return [None, *found]
 
     def _judge(self, values: Mapping[Reference, Any]) -> Answer | None:
         witness = _write(values, self._space.event_type)
@@ -159,7 +164,7 @@ def _write(values: Mapping[Reference, Any], event_type: EventType | None) -> Wit
                 message[name] = _json(value, type_.kind)
     if headers:
         message["headers"] = headers
-    return Witness(event_type=event_type and event_type.name, event=event, message=message)
+    return Witness(event_type=event_type.name if event_type else None, event=event, message=message)
 
 
 def _place(event: Any, path: Path, value: Any, schema: Schema) -> None:
@@ -206,7 +211,7 @@ def _json(value: Any, kind: Kind) -> Any:
         case Kind.TIMESTAMP:
             return _rfc3339(value)
         case Kind.LIST | Kind.OBJECT:
-            return _PRESENT
+            return value if isinstance(value, list) else _PRESENT
         case _:
             return value
 
