@@ -17,6 +17,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -118,7 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(any(changed))
     _same_everywhere()
     paths = options.notebooks or sorted(FOLDER.glob("*.ipynb"))
-    changed = [update(path, text(run(path)), write=not options.check) for path in paths]
+    try:
+        changed = [update(path, text(run(path)), write=not options.check) for path in paths]
+    except CellExecutionError as error:
+        print(f"a cell failed, its notebook is as it was:\n{error}", file=sys.stderr)
+        return 1
     return int(options.check and any(changed))
 
 

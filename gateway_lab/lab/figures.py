@@ -1,0 +1,249 @@
+"""Figures of results: where messages go, how many, when, and what a change would move.
+
+Each takes a result or one of its frames, and returns a plotly figure that also carries its
+numbers as a table. A target has one colour in every figure of a config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import polars as pl
+
+from gateway_lab.errors import ReplayError, did_you_mean
+from gateway_lab.lab.figure import Figure, draw
+from gateway_lab.lab.palette import COLOURS, NODE, colours, faint
+from gateway_lab.lab.sankey import Layer, sankey
+
+Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
+
+
+class Replayed(Protocol):
+    """What `gl.replay` gives, as far as it can be drawn."""
+
+    def flow(self) -> pl.DataFrame:
+        """Count deliveries by source, router, route and target."""
+
+    def over_time(self, *, every: str) -> pl.DataFrame:
+        """Count deliveries by time and target."""
+
+
+class Compared(Protocol):
+    """What `gl.diff` gives, as far as it can be drawn."""
+
+    def flow(self) -> pl.DataFrame:
+        """Count messages by router, old target and new target."""
+
+
+FLOW = (
+    Layer(column="source"),
+    Layer(column="router", within=("source",)),
+    Layer(column="route", within=("router",), absent="no route"),
+    Layer(column="target", coloured=True),
+)
+DIFF = (
+    Layer(column="router"),
+    Layer(column="old", within=("router",), absent="nowhere", coloured=True),
+    Layer(column="new", within=("router",), absent="nowhere", coloured=True),
+)
+
+
+def flow(result: Replayed | Frame, *, title: str | None = None) -> Figure:
+    """Draw where deliveries go: source, router, route, target.
+
+    Args:
+        result: A replay, or a frame with columns `source, router, route, target, deliveries`.
+        title: Left out: how many deliveries there are.
+
+    Raises:
+        ReplayError: The frame lacks a column.
+    """
+    frame = _frame(
+        result, lambda replay: replay.flow(), (*(layer.column for layer in FLOW), "deliveries")
+    )
+    trace = sankey(
+        frame,
+        FLOW,
+        value="deliveries",
+        unit="deliveries",
+        colours=_colours(result, frame["target"]),
+    )
+    total = f"{frame['deliveries'].sum():,} deliveries, from their source to their target"
+    return draw([trace], title=title or total, frame=frame)
+
+
+def over_time(result: Replayed | Frame, *, every: str = "1m", title: str | None = None) -> Figure:
+    """Draw the deliveries per target over time, one on top of the other.
+
+    Args:
+        result: A replay, or a frame with columns `time, target, deliveries`.
+        every: The width of a step, as `Replay.over_time` takes it; a frame has its own.
+        title: Left out: what is drawn.
+
+    Raises:
+        ReplayError: The frame lacks a column.
+    """
+    columns = ("time", "target", "deliveries")
+    frame = _frame(result, lambda replay: replay.over_time(every=every), columns)
+    chosen = _colours(result, frame["target"])
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": target,
+            "stackgroup": "targets",
+            "line": {"width": 1, "shape": "hv", "color": chosen.get(target, NODE)},
+            "fillcolor": faint(chosen.get(target, NODE), alpha=0.6),
+            "x": _times(part["time"]),
+            "y": part["deliveries"].to_list(),
+            "hovertemplate": "%{y:,d}",
+        }
+        for target, part in _parts(frame, "target")
+    ]
+    layout = {
+        "hovermode": "x unified",
+        "xaxis_title": "received (UTC)",
+        "yaxis_title": "deliveries" if isinstance(result, Frame) else f"deliveries in {every}",
+        "yaxis_tickformat": ",d",
+    }
+    return draw(
+        traces, title=title or "Deliveries over time, by target", frame=frame, layout=layout
+    )
+
+
+def distribution(
+    frame: Frame, *, x: str, y: str, colour: str | None = None, title: str | None = None
+) -> Figure:
+    """Draw bars, the longest on top: deliveries per channel, messages per tenant, sizes.
+
+    Args:
+        frame: One row a bar, or a part of a bar where `colour` is given.
+        x: The column with the lengths.
+        y: The column with the names of the bars.
+        colour: The column that parts the bars, such as `outcome`.
+        title: Left out: the names of the columns.
+
+    Raises:
+        ReplayError: The frame lacks a column.
+    """
+    shown = _frame(frame, None, (y, *([colour] if colour else []), x))
+    names = shown[colour or y].cast(pl.String)
+    chosen = colours(names.drop_nulls())
+    order = shown.group_by(y, maintain_order=True).agg(pl.col(x).sum()).sort(x, descending=True)[y]
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": name,
+            "x": part[x].to_list(),
+            "y": part[y].cast(pl.String).to_list(),
+            "marker": {"color": chosen[name] if colour else COLOURS[0]},
+            "hovertemplate": f"%{{y}}: %{{x:,}} {x}<extra>{name}</extra>",
+        }
+        for name, part in _parts(shown, colour)
+    ]
+    layout = {
+        "barmode": "stack",
+        "xaxis_title": x,
+        "yaxis": {
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": [str(name) for name in order],
+            "autorange": "reversed",
+        },
+        "height": min(160 + 26 * len(order), 900),
+        "showlegend": colour is not None,
+    }
+    return draw(traces, title=title or f"{x} by {y}", frame=shown, layout=layout)
+
+
+def diff_flow(diff: Compared | Frame, *, title: str | None = None) -> Figure:
+    """Draw what a change would move: where deliveries went, and where they would go.
+
+    Args:
+        diff: A diff, or a frame with columns `router, old, new, messages`; null is nowhere.
+        title: Left out: how many deliveries are not the same.
+
+    Raises:
+        ReplayError: The frame lacks a column.
+    """
+    columns = (*(layer.column for layer in DIFF), "messages")
+    frame = _frame(diff, lambda compared: compared.flow(), columns)
+    names = [*frame["old"], *frame["new"]]
+    trace = sankey(frame, DIFF, value="messages", unit="messages", colours=_colours(diff, names))
+    total = f"{frame['messages'].sum():,} messages take another way"
+    return draw([trace], title=title or total, frame=frame)
+
+
+def batches(
+    frame: Frame, *, y: str, by: str | None = None, time: str = "closed", title: str | None = None
+) -> Figure:
+    """Draw an aggregate of batches over time.
+
+    Args:
+        frame: `Replay.batches(name)`: a row a batch and group.
+        y: The column of the aggregate.
+        by: The column that names the groups, a line each; left out: one line.
+        time: The column of the times.
+        title: Left out: the name of the aggregate.
+
+    Raises:
+        ReplayError: The frame lacks a column.
+    """
+    shown = _frame(frame, None, (time, *([by] if by else []), y)).sort(time, *([by] if by else []))
+    chosen = colours([] if by is None else shown[by].cast(pl.String).drop_nulls())
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "line": {"width": 1.5, "color": chosen.get(name, COLOURS[0])},
+            "marker": {"size": 4},
+            "x": _times(part[time]),
+            "y": part[y].to_list(),
+            "hovertemplate": "%{y:,.6~g}",
+        }
+        for name, part in _parts(shown, by)
+    ]
+    layout = {
+        "hovermode": "x unified",
+        "xaxis_title": f"{time} (UTC)",
+        "yaxis_title": y,
+        "showlegend": by is not None,
+    }
+    of = f" by {by}" if by else ""
+    return draw(traces, title=title or f"{y}{of}, batch by batch", frame=shown, layout=layout)
+
+
+def _frame(
+    result: Any, method: Callable[[Any], Frame] | None, columns: Sequence[str]
+) -> pl.DataFrame:
+    """Return the columns that a figure shows, of a frame or of what a result's method gives."""
+    given = result if method is None or isinstance(result, Frame) else method(result)
+    frame = given.lazy().collect()
+    for column in columns:
+        if column not in frame.columns:
+            raise ReplayError(
+                f"the frame has no column {column!r}", hint=did_you_mean(column, frame.columns)
+            )
+    return frame.select(*dict.fromkeys(columns))
+
+
+def _colours(result: Any, names: Iterable[str | None]) -> Mapping[str, str]:
+    """Return the colours of a config's targets; those of the names shown, for a bare frame."""
+    configs = [getattr(result, name, None) for name in ("config", "old", "new")]
+    declared = {target for config in configs if config for target in config.targets}
+    return colours(declared or {name for name in names if name is not None})
+
+
+def _parts(frame: pl.DataFrame, column: str | None) -> list[tuple[str, pl.DataFrame]]:
+    """Part a frame by the values of a column, in the order of their names."""
+    if column is None:
+        return [("", frame)]
+    parts = frame.partition_by(column, as_dict=True)
+    return sorted((str(name), part) for (name,), part in parts.items())
+
+
+def _times(times: pl.Series) -> list[str]:
+    return times.dt.strftime("%Y-%m-%dT%H:%M:%S%.f").to_list()

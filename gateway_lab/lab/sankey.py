@@ -1,0 +1,86 @@
+"""A Sankey trace from a frame: its columns are the layers, one row a path through them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from gateway_lab.lab.palette import NODE, faint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A column of the frame.
+
+    Attributes:
+        within: Earlier layers that its labels belong to: routes of two routers that bear one
+            name are two nodes.
+        absent: The label where a path has no value.
+        coloured: Whether its nodes and the links into them have the colour of their names.
+    """
+
+    column: str
+    within: tuple[str, ...] = ()
+    absent: str = "none"
+    coloured: bool = False
+
+
+def sankey(
+    frame: pl.DataFrame,
+    layers: Sequence[Layer],
+    *,
+    value: str,
+    unit: str,
+    colours: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return a trace; nodes stand in the order in which the rows name them.
+
+    Args:
+        frame: One row a path, with the columns of the layers and `value`, a count.
+        layers: From left to right.
+        value: The column of the counts.
+        unit: What is counted, for the hover texts.
+        colours: Name to colour.
+    """
+    nodes: dict[tuple[str, ...], str] = {}
+    links: dict[tuple[int, int], tuple[int, str]] = {}
+    for row in frame.rows(named=True):
+        path = [_node(row, layer) for layer in layers]
+        for node, layer in zip(path, layers, strict=True):
+            nodes.setdefault(node, colours.get(node[-1], NODE) if layer.coloured else NODE)
+        places = [list(nodes).index(node) for node in path]
+        # A link has the colour of the last layer that has one: where the message ends up.
+        colour = faint(nodes[path[-1]])
+        for link in itertools.pairwise(places):
+            before = links.get(link, (0, colour))
+            links[link] = before[0] + row[value], colour if before[1] == colour else faint(NODE)
+    return {
+        "type": "sankey",
+        "arrangement": "snap",
+        "valueformat": ",d",
+        "valuesuffix": f" {unit}",
+        "node": {
+            "label": [node[-1] for node in nodes],
+            "color": list(nodes.values()),
+            "pad": 18,
+            "thickness": 14,
+            "line": {"width": 0},
+            "hovertemplate": "%{label}: %{value}<extra></extra>",
+        },
+        "link": {
+            "source": [start for start, _ in links],
+            "target": [end for _, end in links],
+            "value": [count for count, _ in links.values()],
+            "color": [colour for _, colour in links.values()],
+            "hovertemplate": "%{source.label} → %{target.label}: %{value}<extra></extra>",
+        },
+    }
+
+
+def _node(row: Mapping[str, Any], layer: Layer) -> tuple[str, ...]:
+    names = [row[column] for column in (*layer.within, layer.column)]
+    return (layer.column, *(layer.absent if name is None else str(name) for name in names))

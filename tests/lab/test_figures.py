@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+from gateway_lab.errors import ReplayError
+from gateway_lab.lab import figures
+from gateway_lab.lab.palette import COLOURS, FIXED
+
+START = datetime(2026, 3, 2)
+FLOW = pl.DataFrame(
+    {
+        "source": ["business"] * 3,
+        "router": ["by_priority"] * 3,
+        "route": ["critical", None, None],
+        "target": ["critical", "low", "dead_letter"],
+        "deliveries": [3, 40, 1],
+    }
+)
+TIMES = pl.DataFrame(
+    {
+        "time": [START, START, START + timedelta(minutes=1)],
+        "target": ["low", "critical", "low"],
+        "deliveries": [4, 1, 6],
+    }
+)
+
+
+@dataclass
+class Replayed:
+    config: Any = None
+
+    def flow(self) -> pl.DataFrame:
+        return FLOW
+
+    def over_time(self, *, every: str) -> pl.DataFrame:
+        assert every == "5m"
+        return TIMES
+
+
+def test_a_flow_shows_every_delivery_and_says_how_many() -> None:
+    figure = figures.flow(FLOW)
+    links = figure.data[0].link
+    assert links.value == (44, 3, 3, 41, 40, 1)
+    assert repr(figure).startswith("44 deliveries, from their source to their target\n")
+    assert figure.frame.equals(FLOW)
+
+
+def test_a_target_keeps_its_colour_when_a_figure_does_not_show_the_others() -> None:
+    config = SimpleNamespace(targets={"audit": 0, "critical": 0, "low": 0})
+    flow = figures.flow(Replayed(config)).data[0].node
+    shown = dict(zip(flow.label, flow.color, strict=True))
+    lines = figures.over_time(Replayed(config), every="5m").data
+    assert shown["low"] == COLOURS[2]
+    assert {line.name: line.line.color for line in lines} == {
+        "critical": COLOURS[1],
+        "low": COLOURS[2],
+    }
+    assert shown["dead_letter"] == FIXED["dead_letter"]
+
+
+def test_rates_are_stacked_by_target_in_the_order_of_their_names() -> None:
+    figure = figures.over_time(Replayed(), every="5m")
+    assert [line.name for line in figure.data] == ["critical", "low"]
+    assert figure.data[1].x == ("2026-03-02T00:00:00", "2026-03-02T00:01:00")
+    assert figure.data[1].y == (4, 6)
+    assert figure.layout.yaxis.title.text == "deliveries in 5m"
+
+
+def test_the_longest_bar_is_on_top_and_parts_are_stacked() -> None:
+    frame = pl.DataFrame(
+        {
+            "channel": ["a", "b", "b"],
+            "outcome": ["delivered", "delivered", "dropped"],
+            "n": [5, 4, 2],
+        }
+    )
+    figure = figures.distribution(frame, x="n", y="channel", colour="outcome")
+    assert figure.layout.yaxis.categoryarray == ("b", "a")
+    assert figure.layout.barmode == "stack"
+    assert {bar.name: bar.y for bar in figure.data} == {"delivered": ("a", "b"), "dropped": ("b",)}
+
+
+def test_a_diff_shows_what_goes_nowhere() -> None:
+    frame = pl.DataFrame({"router": ["r"], "old": [None], "new": ["low"], "messages": [7]})
+    figure = figures.diff_flow(frame.lazy())
+    assert figure.data[0].node.label == ("r", "nowhere", "low")
+    assert figure.layout.title.text == "7 messages take another way"
+
+
+def test_an_aggregate_of_batches_is_a_line_a_group() -> None:
+    frame = pl.DataFrame(
+        {
+            "host": ["b", "a", "a"],
+            "closed": [START, START, START + timedelta(seconds=5)],
+            "avg": [1.0, 2, 3],
+        }
+    )
+    figure = figures.batches(frame, y="avg", by="host")
+    assert [(line.name, line.y) for line in figure.data] == [("a", (2, 3)), ("b", (1,))]
+    assert len(figures.batches(frame, y="avg").data) == 1
+
+
+def test_a_frame_without_the_column_is_refused_with_a_hint() -> None:
+    with pytest.raises(ReplayError, match="no column 'deliveries'\nhint: did you mean 'delivery'"):
+        figures.flow(FLOW.rename({"deliveries": "delivery"}))
+
+
+def test_an_empty_replay_can_be_drawn_too() -> None:
+    assert figures.flow(FLOW.clear()).layout.title.text.startswith("0 deliveries")
+    assert len(figures.over_time(TIMES.clear()).data) == 0
