@@ -20,7 +20,6 @@ from gateway_lab.messages.message import Message
 from gateway_lab.protocols.protocol import Protocol, check_value
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.rules.fill import (
-    Fill,
     Values,
     compile_json,
     compile_pieces,
@@ -101,7 +100,7 @@ def compile_render(target: TargetPlan, inputs: Sequence[Reference]) -> Render:
         inputs: The references whose values are given, in order; all of the target's among them.
     """
     protocol = PROTOCOLS[target.protocol]
-    check = _compile_check(protocol)
+    check = _value_check(protocol)
     key = _compile_key(target, inputs, check)
     headers = _compile_headers(target, inputs, check)
     no_values: Values = (None,) * len(inputs)
@@ -136,15 +135,16 @@ def compile_channel(
     if not pieces:
         fixed = _judge_channel(template, (), protocol)
         return lambda _: fixed
-    remembered: dict[tuple[str | None, ...], str] = {}
+    remembered: dict[str | tuple[str | None, ...] | None, str] = {}
+    only = pieces[0] if len(pieces) == 1 else None
 
     def channel(values: Values) -> str | Refused:
-        filled = tuple([piece(values) for piece in pieces])
-        if known := remembered.get(filled):
+        found = only(values) if only else tuple([piece(values) for piece in pieces])
+        if known := remembered.get(found):
             return known
-        judged = _judge_channel(template, filled, protocol)
+        judged = _judge_channel(template, found if isinstance(found, tuple) else (found,), protocol)
         if isinstance(judged, str):  # what is refused may be huge: it is never remembered
-            _remember(remembered, filled, judged)
+            _remember(remembered, found, judged)
         return judged
 
     return channel
@@ -197,27 +197,30 @@ def _remember(memory: dict[K, V], key: K, value: V) -> None:
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
-def _compile_check(protocol: Protocol) -> Callable[[bytes], bool]:
-    """Say whether a protocol carries a value, in a header or as a key."""
-    if protocol.carries.binary:
-        return lambda _: True
+_CheckValue: TypeAlias = Callable[[bytes], bool]
 
-    def is_text(value: bytes) -> bool:
-        if _CONTROL.search(value):
-            return False
-        try:
-            value.decode()
-        except UnicodeDecodeError:
-            return False
-        return True
 
-    return is_text
+def _value_check(protocol: Protocol) -> _CheckValue | None:
+    """Return what judges a header's value or a key; None where any bytes are carried."""
+    return None if protocol.carries.binary else _is_plain_text
+
+
+def _is_plain_text(value: bytes) -> bool:
+    if _CONTROL.search(value):
+        return False
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _compile_key(
-    target: TargetPlan, inputs: Sequence[Reference], check: Callable[[bytes], bool]
+    target: TargetPlan, inputs: Sequence[Reference], check: _CheckValue | None
 ) -> RenderKey:
-    fill: Fill | None = None
+    if target.key is None and check is None:
+        return lambda _, incoming: incoming
+    fill = None
     if target.key is not None:
         fill = compile_text(target.key, inputs, name=f"target {target.name} key")
     refused = Refused(f"key-not-carried: {target.protocol} carries keys that are plain text")
@@ -226,13 +229,13 @@ def _compile_key(
         if fill is not None:
             text = fill(values)
             incoming = None if text is None else text.encode()
-        return incoming if incoming is None or check(incoming) else refused
+        return incoming if incoming is None or check is None or check(incoming) else refused
 
     return key
 
 
 def _compile_headers(
-    target: TargetPlan, inputs: Sequence[Reference], check: Callable[[bytes], bool]
+    target: TargetPlan, inputs: Sequence[Reference], check: _CheckValue | None
 ) -> RenderHeaders:
     passing = _compile_passing(target, check)
     added = [
@@ -250,7 +253,7 @@ def _compile_headers(
             if text is None:
                 continue
             value = text.encode()
-            if not check(value):
+            if check and not check(value):
                 return _header_refused(name, target.protocol)
             written.append((name, value))
         return tuple(written)
@@ -258,49 +261,56 @@ def _compile_headers(
     return headers
 
 
-_Verdict: TypeAlias = Literal["pass", "leave", "refuse"]
-
-
 def _compile_passing(
-    target: TargetPlan, check: Callable[[bytes], bool]
+    target: TargetPlan, check: _CheckValue | None
 ) -> Callable[[Headers], Headers | Refused]:
     """Compile which headers pass; a name is judged once and then remembered."""
     protocol = PROTOCOLS[target.protocol]
-    judge = _compile_judge(target, protocol)
-    verdicts: dict[str, _Verdict] = {}
-    repeated = protocol.carries.repeated
+    verdicts = _Verdicts(target, protocol)
 
     def passing(incoming: Headers) -> Headers | Refused:
         passed = []
-        for name, value in incoming:
-            verdict = verdicts.get(name)
-            if verdict is None:
-                verdict = judge(name)
-                if len(name) <= 255:
-                    _remember(verdicts, name, verdict)
-            if verdict == "leave":
-                continue
-            if verdict == "refuse" or not check(value):
-                return _header_refused(name, target.protocol)
-            passed.append((name, value))
-        return tuple(passed if repeated else dict(passed).items())
+        for header in incoming:
+            verdict = verdicts[header[0]]
+            if verdict == "pass" and (check is None or check(header[1])):
+                passed.append(header)
+            elif verdict != "leave":
+                return _header_refused(header[0], target.protocol)
+        return tuple(passed)
 
-    return passing
+    if protocol.carries.repeated:
+        return passing
+
+    def passing_once(incoming: Headers) -> Headers | Refused:
+        passed = passing(incoming)
+        return passed if isinstance(passed, Refused) else tuple(dict(passed).items())
+
+    return passing_once
 
 
-def _compile_judge(target: TargetPlan, protocol: Protocol) -> Callable[[str], _Verdict]:
-    left = {name.lower() for name in target.headers}
-    passing = None if isinstance(target.pass_headers, str) else target.pass_headers
+class _Verdicts(dict[str, Literal["pass", "leave", "refuse"]]):
+    """What becomes of a header of each name; a name is judged when it is first met."""
 
-    def judge(name: str) -> _Verdict:
+    def __init__(self, target: TargetPlan, protocol: Protocol) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._replaced = frozenset(name.lower() for name in target.headers)
+        passing = target.pass_headers
+        self._named = None if isinstance(passing, str) else passing
+
+    def __missing__(self, name: str) -> Literal["pass", "leave", "refuse"]:
+        verdict = self._judge(name)
+        if len(name) <= 255:
+            _remember(self, name, verdict)
+        return verdict
+
+    def _judge(self, name: str) -> Literal["pass", "leave", "refuse"]:
         lower = name.lower()
-        if protocol.is_control(lower) or lower in left:
+        if self._protocol.is_control(lower) or lower in self._replaced:
             return "leave"
-        if passing is not None and lower not in passing:
+        if self._named is not None and lower not in self._named:
             return "leave"
-        return "refuse" if protocol.check_header(name) else "pass"
-
-    return judge
+        return "refuse" if self._protocol.check_header(name) else "pass"
 
 
 def _header_refused(name: str, protocol: str) -> Refused:

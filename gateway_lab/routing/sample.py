@@ -49,6 +49,8 @@ def make_message(
     Args:
         source: Whose message it is.
         body: None makes a tombstone.
+        key: Its key, as text.
+        headers: Its headers, as text.
         timestamp: RFC 3339; also the time when it was received.
         channel: Left out: the channel (or pattern) of the first address.
 
