@@ -1,0 +1,115 @@
+"""Distinct combinations of columns: what a router needs to look at, once each.
+
+A million messages have few combinations of the fields that rules read. A column with few
+values is held as codes (0, 1, 2, …) and those values; combining columns is then arithmetic on
+the codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+FEW_VALUES = 1 << 16
+"""A column with more distinct values than this is held as it is."""
+
+FEW_COMBINATIONS = 1 << 22
+"""Code ranges up to this size are renumbered through a table, larger ones through a join."""
+
+_SAMPLE = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column, one row a message.
+
+    Attributes:
+        values: With codes the distinct values (one may be null), else the value of each row.
+        codes: Per row the place of its value in `values`; None when there are many values.
+    """
+
+    values: pl.Series
+    codes: pl.Series | None
+
+    @property
+    def rows(self) -> pl.Series:
+        """The value of each row."""
+        return self.values if self.codes is None else self.values.gather(self.codes)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory held."""
+        codes = 0 if self.codes is None else self.codes.estimated_size()
+        return int(self.values.estimated_size() + codes)
+
+
+def encode(values: pl.Series) -> Column:
+    """Hold a column by codes if it has few values, else as it is."""
+    if values.dtype.is_nested() or values.dtype == pl.Binary or _looks_distinct(values):
+        return Column(values, None)
+    distinct = values.unique(maintain_order=False)
+    if len(distinct) > FEW_VALUES:
+        return Column(values, None)
+    return Column(distinct, _codes(values, distinct))
+
+
+def _looks_distinct(values: pl.Series) -> bool:
+    head = values.head(_SAMPLE)
+    return len(values) > _SAMPLE and head.n_unique() > len(head) // 2
+
+
+def _codes(values: pl.Series, distinct: pl.Series) -> pl.Series:
+    """Number the values by their place in `distinct`, in the smallest type that holds it."""
+    kind = code_type(len(distinct))
+    if values.dtype == pl.String and not distinct.has_nulls():
+        return values.cast(pl.Enum(distinct)).to_physical().cast(kind)
+    return values.replace_strict(distinct, pl.arange(len(distinct), dtype=kind, eager=True))
+
+
+def code_type(size: int) -> type[pl.UInt8 | pl.UInt16 | pl.UInt32]:
+    """Choose the smallest type for codes below `size`."""
+    if size <= 1 << 8:
+        return pl.UInt8
+    return pl.UInt16 if size <= 1 << 16 else pl.UInt32
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """Rows and the distinct combinations of their codes.
+
+    Attributes:
+        index: Per row the number of its combination.
+        codes: Per combination a code for each column that went in.
+    """
+
+    index: pl.Series
+    codes: tuple[pl.Series, ...]
+
+
+def combine(columns: Sequence[tuple[pl.Series, int]]) -> Combined:
+    """Number the distinct combinations of some columns of codes.
+
+    Args:
+        columns: At least one, all of a length: codes, and the number that all are below.
+    """
+    (first, size), *rest = columns
+    known: tuple[pl.Series, ...] = (pl.arange(size, dtype=pl.UInt32, eager=True),)
+    index = first
+    for codes, width in rest:
+        index, keys = _renumber(index.cast(pl.UInt64) * width + codes, size * width)
+        known = (*(each.gather(keys // width) for each in known), (keys % width).cast(pl.UInt32))
+        size = len(keys)
+    index, keys = _renumber(index, size)
+    return Combined(index, tuple(each.gather(keys) for each in known))
+
+
+def _renumber(packed: pl.Series, size: int) -> tuple[pl.Series, pl.Series]:
+    """Give each row the place of its key among the distinct keys; all keys are below `size`."""
+    keys = packed.unique().sort()
+    places = pl.arange(len(keys), dtype=code_type(len(keys)), eager=True)
+    if size <= FEW_COMBINATIONS:
+        table = pl.zeros(size, dtype=places.dtype, eager=True).scatter(keys, places)
+        return table.gather(packed), keys
+    return packed.replace_strict(keys, places), keys

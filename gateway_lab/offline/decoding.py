@@ -1,0 +1,117 @@
+"""From bodies to columns: the compiled decoder over some thousand bodies at a time.
+
+Short steps keep bodies and decoded values in the processor's cache: their memory is used again
+for the next step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from gateway_lab.events.decode import Decoder, compile_decoder
+from gateway_lab.events.event_type import EventType, Kind, Path, ValueType
+from gateway_lab.offline.parts import INVALID, Part
+
+STEP_ROWS = 4096
+
+DTYPES: dict[Kind, pl.DataType] = {
+    Kind.TEXT: pl.String(),
+    Kind.BOOLEAN: pl.Boolean(),
+    Kind.INTEGER: pl.Int64(),
+    Kind.NUMBER: pl.Float64(),
+    Kind.TIMESTAMP: pl.Int64(),
+    Kind.OBJECT: pl.Binary(),
+}
+
+
+def dtype_of(kind: ValueType) -> pl.DataType:
+    """Say how Polars holds values of a type."""
+    if kind.kind is Kind.LIST:
+        return pl.List(DTYPES[kind.item or Kind.OBJECT])
+    return DTYPES[kind.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Decoded bodies, one row each.
+
+    Attributes:
+        columns: A column for each path asked for; null where the body is invalid.
+        invalid: Columns `row` (u32, the place among the bodies) and `reason`.
+        sizes: Length of each body in bytes; 0 for a message without one.
+    """
+
+    columns: tuple[pl.Series, ...]
+    invalid: pl.DataFrame
+    sizes: pl.Series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeTask:
+    """What to decode; it can be pickled, so a worker process can do it.
+
+    Attributes:
+        rows: Which rows of the part, in order; None: all.
+    """
+
+    part: Part
+    rows: pl.Series | None
+    event_type: EventType
+    paths: tuple[Path, ...]
+
+    def run(self) -> Decoded:
+        """Read the bodies and decode them."""
+        return self.decode(self.read())
+
+    def read(self) -> pl.DataFrame:
+        """Read what the decoder needs: the bodies, and the verdicts of a masked capture."""
+        names = ["body", INVALID] if self.part.masked else ["body"]
+        frame = self.part.read(*names)
+        return frame if self.rows is None else frame[self.rows]
+
+    def decode(self, frame: pl.DataFrame) -> Decoded:
+        """Decode the bodies that were read."""
+        decoder = compile_decoder(self.event_type, self.paths)
+        columns, invalid = _decode(frame["body"], decoder, self._dtypes())
+        reasons = {"row": list(invalid), "reason": list(invalid.values())}
+        sizes = frame["body"].bin.size().fill_null(0)
+        return Decoded(columns, pl.DataFrame(reasons, schema=INVALID_SCHEMA), sizes)
+
+    def _dtypes(self) -> list[pl.DataType]:
+        schemas = [self.event_type.find(path) for path in self.paths]
+        return [dtype_of(schema.value_type) for schema in schemas if schema is not None]
+
+
+INVALID_SCHEMA = {"row": pl.UInt32, "reason": pl.String}
+
+
+def _decode(
+    bodies: pl.Series, decoder: Decoder, dtypes: Sequence[pl.DataType]
+) -> tuple[tuple[pl.Series, ...], dict[int, str]]:
+    steps: list[list[pl.Series]] = [[pl.Series(dtype=dtype)] for dtype in dtypes]
+    invalid: dict[int, str] = {}
+    for start in range(0, len(bodies), STEP_ROWS):
+        columns, wrong = decoder.decode_many(bodies[start : start + STEP_ROWS].to_list())
+        for step, values, dtype in zip(steps, columns, dtypes, strict=True):
+            step.append(pl.Series(values, dtype=dtype))
+        invalid.update((start + row, reason) for row, reason in wrong.items())
+    return tuple(pl.concat(step) for step in steps), invalid
+
+
+def joined(pieces: Sequence[tuple[int, Decoded]]) -> Decoded:
+    """Put pieces together; each comes with the count of bodies before it."""
+    columns = zip(*(piece.columns for _, piece in pieces), strict=True)
+    invalid = [
+        piece.invalid.with_columns(pl.col("row") + before)
+        for before, piece in pieces
+        if piece.invalid.height
+    ]
+    none = pl.DataFrame(schema=INVALID_SCHEMA)
+    return Decoded(
+        tuple(pl.concat(each) for each in columns),
+        pl.concat([none, *invalid]),
+        pl.concat([piece.sizes for _, piece in pieces]),
+    )

@@ -1,0 +1,172 @@
+"""The books of a part: counts that add up, and travel back from wherever they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
+
+import polars as pl
+
+from gateway_lab.config.plan import RouterPlan, SourcePlan, TargetPlan
+from gateway_lab.messages.books import Outcome, Result
+from gateway_lab.offline.columns import Stream
+from gateway_lab.offline.conclusions import Conclusion, conclude
+from gateway_lab.offline.decide import Decided, decide
+from gateway_lab.offline.targets import Written, write
+from gateway_lab.offline.view import View
+from gateway_lab.routing.route import DEAD_LETTER, DROP
+
+MAX_REASONS = 1000
+"""Different reasons counted apart for a source; further ones are counted together."""
+
+OTHER_REASONS = "further reasons"
+
+Weight: TypeAlias = tuple[int, int]
+"""Messages and bytes."""
+
+DeliveryKey: TypeAlias = tuple[str, str | None, str | None, str, str]
+"""Source, router, route, target and outcome."""
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts over some messages; two add up.
+
+    Attributes:
+        messages: All messages looked at.
+        no_source: Those that no source reads.
+        not_replayed: Source name to those whose handler did not run.
+        results: (source, router, result) to messages and bytes.
+        routes: (source, router, route) to those that matched the route.
+        undecided: (source, router, route) to those for which the condition was NULL.
+        deliveries: Messages and bytes by `DeliveryKey`.
+        invalid: (source, reason) to messages.
+        channels: (source, target) to channels that messages could go to, to at most one
+            more than the target's bound.
+    """
+
+    messages: int = 0
+    no_source: int = 0
+    not_replayed: dict[str, int] = field(default_factory=dict)
+    results: dict[tuple[str, str, str], Weight] = field(default_factory=dict)
+    routes: dict[tuple[str, str, str], Weight] = field(default_factory=dict)
+    undecided: dict[tuple[str, str, str], Weight] = field(default_factory=dict)
+    deliveries: dict[DeliveryKey, Weight] = field(default_factory=dict)
+    invalid: dict[tuple[str, str], int] = field(default_factory=dict)
+    channels: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+
+    def add(self, other: Tally) -> None:
+        """Take in the counts of further messages."""
+        self.messages += other.messages
+        self.no_source += other.no_source
+        for source, count in other.not_replayed.items():
+            self.not_replayed[source] = self.not_replayed.get(source, 0) + count
+        _add(self.results, other.results)
+        _add(self.routes, other.routes)
+        _add(self.undecided, other.undecided)
+        _add(self.deliveries, other.deliveries)
+        for (source, reason), count in other.invalid.items():
+            _count_reason(self.invalid, source, reason, count)
+        for key, names in other.channels.items():
+            self.channels[key] = self.channels.get(key, frozenset()) | names
+
+
+def _add(into: dict[K, Weight], other: dict[K, Weight]) -> None:
+    for key, weight in other.items():
+        _weigh(into, key, weight)
+
+
+def _weigh(into: dict[K, Weight], key: K, weight: Weight) -> None:
+    messages, size = into.get(key, (0, 0))
+    into[key] = messages + weight[0], size + weight[1]
+
+
+def _count_reason(into: dict[tuple[str, str], int], source: str, reason: str, count: int) -> None:
+    key = (source, reason)
+    if key not in into and len(into) >= MAX_REASONS:
+        key = (source, OTHER_REASONS)
+    into[key] = into.get(key, 0) + count
+
+
+def tally(seen: View) -> Tally:
+    """Count everything in a part."""
+    books = Tally(seen.part.rows, seen.no_source, dict(seen.not_replayed))
+    for stream in seen.streams:
+        for reason, messages, size in stream.judged.invalid_weights().rows():
+            _refuse(books, stream.source, reason, (messages, size))
+        for name in stream.source.routers:
+            _count_router(books, seen, seen.plan.routers[name], stream)
+    for untyped in seen.untyped:
+        sizes = untyped.part.read(pl.col("body").bin.size().fill_null(0))[untyped.rows].to_series()
+        _refuse(books, untyped.source, untyped.reason, (len(sizes), int(sizes.sum())))
+    return books
+
+
+def _refuse(books: Tally, source: SourcePlan, reason: str, weight: Weight) -> None:
+    """Book invalid messages: one dead letter (or drop) of the source, invalid in every router."""
+    _count_reason(books.invalid, source.name, reason, weight[0])
+    outcome, target = Outcome.DEAD_LETTERED, DEAD_LETTER
+    if source.on_invalid == DROP:
+        outcome, target = Outcome.DROPPED, DROP
+    _weigh(books.deliveries, (source.name, None, None, target, outcome), weight)
+    for router in source.routers:
+        _weigh(books.results, (source.name, router, Result.INVALID), weight)
+
+
+def _count_router(books: Tally, seen: View, router: RouterPlan, stream: Stream) -> None:
+    decided = decide(router, stream)
+    conclusions = [conclude(router, state) for state in decided.states]
+    source = stream.source.name
+    for state, messages, size in decided.weights().rows():
+        _book(books, source, router.name, conclusions[state], (messages, size))
+    for name in {each.target for all_ in conclusions for each in all_.deliveries}:
+        if (source, name) in seen.plan.targets:
+            target = seen.plan.targets[source, name]
+            written = write(target, stream)
+            _count_refused(books, router, target, (stream, decided, conclusions, written))
+            _note_channels(books, source, target, written)
+
+
+def _book(books: Tally, source: str, router: str, found: Conclusion, weight: Weight) -> None:
+    _weigh(books.results, (source, router, found.result), weight)
+    for route in found.routes:
+        _weigh(books.routes, (source, router, route), weight)
+    for route in found.undecided:
+        _weigh(books.undecided, (source, router, route), weight)
+    for each in found.deliveries:
+        _weigh(books.deliveries, (source, router, each.route, each.target, each.outcome), weight)
+
+
+def _count_refused(
+    books: Tally,
+    router: RouterPlan,
+    target: TargetPlan,
+    about: tuple[Stream, Decided, list[Conclusion], Written],
+) -> None:
+    """Move what the target refuses from delivered to dead-lettered."""
+    stream, decided, conclusions, written = about
+    refused = written.refused["at"]
+    if refused.is_empty():
+        return
+    rows = {"state": decided.rows().gather(refused), "bytes": stream.judged.sizes.gather(refused)}
+    sums = pl.DataFrame(rows).group_by("state").agg(pl.len(), pl.col("bytes").cast(pl.Int64).sum())
+    for state, messages, size in sums.rows():
+        for each in conclusions[state].deliveries:
+            if each.target == target.name:
+                key = (stream.source.name, router.name, each.route, each.target)
+                _weigh(books.deliveries, (*key, Outcome.DELIVERED), (-messages, -size))
+                _weigh(books.deliveries, (*key, Outcome.DEAD_LETTERED), (messages, size))
+
+
+def _note_channels(books: Tally, source: str, target: TargetPlan, written: Written) -> None:
+    names = written.channels.unique().drop_nulls().head(target.max_channels + 1)
+    known = books.channels.get((source, target.name), frozenset())
+    books.channels[source, target.name] = known | frozenset(names)
+
+
+def nonzero(counts: dict[K, Weight]) -> Iterator[tuple[K, Weight]]:
+    """Leave out what was moved elsewhere altogether."""
+    return ((key, weight) for key, weight in counts.items() if weight != (0, 0))

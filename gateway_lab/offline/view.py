@@ -1,0 +1,147 @@
+"""A part of a capture as a config sees it: which messages each source has, by event type."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from gateway_lab.config.plan import INVALID, Plan, SourcePlan
+from gateway_lab.offline.binding import Sources, bind, places_of
+from gateway_lab.offline.columns import Stream
+from gateway_lab.offline.message_columns import message_column
+from gateway_lab.offline.parts import Part
+from gateway_lab.offline.targets import refusable_references
+from gateway_lab.routing.route import DEAD_LETTER, DROP, no_type
+from gateway_lab.rules.fill import compile_node
+from gateway_lab.rules.tree import Field, Reference, column_name, references
+
+
+@dataclass(frozen=True, slots=True)
+class Untyped:
+    """Messages of a source for which no event type was chosen: they are invalid."""
+
+    source: SourcePlan
+    part: Part
+    rows: pl.Series
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A part as a plan sees it.
+
+    Attributes:
+        streams: Messages with an event type, or without one where the source has none.
+        untyped: Messages whose `by` chose no event type.
+        no_source: How many messages no source reads.
+        not_replayed: Source name to the count of messages whose handler did not run.
+    """
+
+    plan: Plan
+    part: Part
+    streams: tuple[Stream, ...]
+    untyped: tuple[Untyped, ...]
+    no_source: int
+    not_replayed: dict[str, int]
+
+
+def view(plan: Plan, part: Part, *, sources: Sources, is_handled: bool = False) -> View:
+    """Bind the messages of a part to the sources of a plan, and choose their event types.
+
+    Args:
+        plan: The config.
+        part: The messages.
+        sources: Where sources are to be found in the capture instead, see `binding.py`.
+        is_handled: Whether the bodies are what handlers returned.
+    """
+    places = places_of(part)
+    bound = bind(plan.sources, places.names, sources)
+    counts = dict(enumerate(places.counts))
+    claimed = {number for numbers in bound.values() for number in numbers}
+    streams: list[Stream] = []
+    untyped: list[Untyped] = []
+    not_replayed: dict[str, int] = {}
+    for name, numbers in bound.items():
+        source = plan.sources[name]
+        if source.handled is not None and not is_handled:
+            not_replayed[name] = sum(counts[number] for number in numbers)
+            continue
+        if not numbers:
+            continue
+        whole = len(numbers) == len(places.names)
+        rows = None if whole else _rows_at(places.index, numbers)
+        selection = () if whole else tuple(numbers)
+        for found in _typed(source, part, rows, selection):
+            (streams if isinstance(found, Stream) else untyped).append(found)  # type: ignore[arg-type]
+    no_source = sum(count for number, count in counts.items() if number not in claimed)
+    seen = View(plan, part, tuple(streams), tuple(untyped), no_source, not_replayed)
+    for stream in seen.streams:
+        stream.prepare(read_by(plan, stream))
+    return seen
+
+
+def read_by(plan: Plan, stream: Stream) -> list[Reference]:
+    """Collect what decides about a stream: conditions, and what targets can refuse by value."""
+    found: list[Reference] = []
+    for name in stream.source.routers:
+        router = plan.routers[name]
+        routes = [
+            route
+            for route in router.routes
+            if route.events is None or stream.event_name in route.events
+        ]
+        found += references(*(route.condition for route in routes))
+        for target in {*router.unmatched, *(name for route in routes for name in route.targets)}:
+            if target not in {DROP, DEAD_LETTER}:
+                found += refusable_references(plan.targets[stream.source.name, target])
+    return list(dict.fromkeys(found))
+
+
+def _rows_at(index: pl.Series, numbers: list[int]) -> pl.Series:
+    return index.is_in(numbers).arg_true().cast(pl.UInt32)
+
+
+def _typed(
+    source: SourcePlan, part: Part, rows: pl.Series | None, selection: tuple[Hashable, ...]
+) -> Iterator[Stream | Untyped]:
+    """Split the messages of a source by event type; behind a handler there is one only."""
+    if source.handled is not None or source.by is None:
+        only = source.handled or next(iter(source.event_types.values()), None)
+        yield Stream(part, source, only, rows, selection)
+        return
+    chosen = _chosen(source, part)
+    chosen = chosen if rows is None else chosen.gather(rows)
+    for name in chosen.unique(maintain_order=True):
+        at = (chosen == name).arg_true().cast(pl.UInt32)
+        theirs = at if rows is None else rows.gather(at)
+        if name == INVALID:
+            yield Untyped(source, part, theirs, no_type(source))
+        else:
+            by = (*selection, repr(source.by), tuple(sorted(source.choices.items())), name)
+            yield Stream(part, source, source.event_types[name], theirs, by)
+
+
+def _chosen(source: SourcePlan, part: Part) -> pl.Series:
+    """Name the event type of each message of a part, `invalid` where none is chosen."""
+    inputs = references(source.by)
+    by = compile_node(source.by, inputs, name=f"source {source.name} by")
+    frame = pl.DataFrame(
+        [
+            message_column(part, leaf, source.name).rows.alias(column_name(leaf))
+            for leaf in inputs
+            if not isinstance(leaf, Field)
+        ]
+    )
+    distinct = frame.unique()
+    values = [by(row) for row in distinct.rows()]
+    names = [
+        source.choices.get(value, source.otherwise) if isinstance(value, str) else source.otherwise
+        for value in values
+    ]
+    named = distinct.with_columns(chosen=pl.Series(names, dtype=pl.String))
+    joined = frame.join(
+        named, on=frame.columns, how="left", nulls_equal=True, maintain_order="left"
+    )
+    return joined["chosen"]
