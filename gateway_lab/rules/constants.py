@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway_lab.events.regex import RegexError, translate
 from gateway_lab.rules.functions import UNITS
 from gateway_lab.rules.patterns import count_groups
-from gateway_lab.events.regex import RegexError, translate
 from gateway_lab.rules.tree import Literal, Node
 
 MAX_COUNT = 2**31 - 1

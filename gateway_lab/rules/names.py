@@ -132,9 +132,7 @@ class Names:
         events = " or ".join(self.events)
         self.fail(name.span, "unknown-name", f"{events} has no field {written!r}", hint)
 
-    def inside(
-        self, path: Path, length: int, schema: Schema, event: EventType, name: Name
-    ) -> NoReturn | None:
+    def inside(self, path: Path, length: int, schema: Schema, event: EventType, name: Name) -> None:
         """Refuse a path that goes on where nothing is declared."""
         parent = ".".join(path[:length])
         kind = schema.value_type.kind
@@ -149,10 +147,7 @@ class Names:
             hint = f"take one element: {parent}[1]; fields of objects in lists cannot be reached"
             self.fail(name.span, "unknown-name", f"{parent!r} is a list", hint)
         if kind is not Kind.OBJECT:
-            self.fail(
-                name.span, "unknown-name", f"{parent!r} is {kind}, it has no fields", ""
-            )
-        return None
+            self.fail(name.span, "unknown-name", f"{parent!r} is {kind}, it has no fields", "")
 
     def known(self) -> Iterator[str]:
         for event in self.events.values():

@@ -21,12 +21,90 @@ another, and how many operators of one chain may follow each other (`and`, `or` 
 chains are one node, apart)."""
 
 RESERVED = frozenset(
-    """all analyse analyze and any array as asc asymmetric both case cast check collate column
-    constraint create default deferrable desc describe distinct do else end except false fetch for
-    foreign from group having ilike in initially intersect into is isnull lambda lateral leading
-    like limit not notnull null offset on only or order pivot placing primary qualify references
-    returning select show similar some summarize symmetric table then to trailing true try_cast
-    union unique unpivot using variadic when where window with between escape""".split()
+    [
+        "all",
+        "analyse",
+        "analyze",
+        "and",
+        "any",
+        "array",
+        "as",
+        "asc",
+        "asymmetric",
+        "both",
+        "case",
+        "cast",
+        "check",
+        "collate",
+        "column",
+        "constraint",
+        "create",
+        "default",
+        "deferrable",
+        "desc",
+        "describe",
+        "distinct",
+        "do",
+        "else",
+        "end",
+        "except",
+        "false",
+        "fetch",
+        "for",
+        "foreign",
+        "from",
+        "group",
+        "having",
+        "ilike",
+        "in",
+        "initially",
+        "intersect",
+        "into",
+        "is",
+        "isnull",
+        "lambda",
+        "lateral",
+        "leading",
+        "like",
+        "limit",
+        "not",
+        "notnull",
+        "null",
+        "offset",
+        "on",
+        "only",
+        "or",
+        "order",
+        "pivot",
+        "placing",
+        "primary",
+        "qualify",
+        "references",
+        "returning",
+        "select",
+        "show",
+        "similar",
+        "some",
+        "summarize",
+        "symmetric",
+        "table",
+        "then",
+        "to",
+        "trailing",
+        "true",
+        "try_cast",
+        "union",
+        "unique",
+        "unpivot",
+        "using",
+        "variadic",
+        "when",
+        "where",
+        "window",
+        "with",
+        "between",
+        "escape",
+    ]
 )
 """Words that cannot begin a name unless in double quotes."""
 
@@ -130,9 +208,7 @@ class _Parser:
 
     def fail_at(self, span: Span, problem: str, *, hint: str = "", code: str) -> NoReturn:
         start = min(span.start, max(len(self.text) - 1, 0))
-        raise RuleError(
-            problem, code=code, text=self.text, start=start, end=span.end, hint=hint
-        )
+        raise RuleError(problem, code=code, text=self.text, start=start, end=span.end, hint=hint)
 
     def unexpected(self) -> NoReturn:
         token = self.next
@@ -309,7 +385,9 @@ class _Parser:
     def sign(self) -> Syntax:
         word = self.take()
         if word.keyword == "+":
-            self.fail_at(word.span, "a sign `+` has no use", hint="leave it out", code="rule-syntax")
+            self.fail_at(
+                word.span, "a sign `+` has no use", hint="leave it out", code="rule-syntax"
+            )
         if self.next.sort == "number":
             number = self.number(self.take(), sign=-1)
             return Literal(number.value, number.type, Span(word.span.start, number.span.end))

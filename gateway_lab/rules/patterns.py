@@ -10,6 +10,7 @@ from typing import TypeAlias
 import re2
 
 from gateway_lab.events.regex import translate
+from gateway_lab.rules.runtime import lower
 
 Test: TypeAlias = Callable[[str], bool]
 
@@ -44,6 +45,11 @@ def like_parts(pattern: str, escape: str = "") -> LikeParts:
     return tuple(parts)
 
 
+def lower_parts(parts: LikeParts) -> LikeParts:
+    """Make the literal texts of a `like` pattern lower case."""
+    return tuple(lower(part) if isinstance(part, str) else part for part in parts)
+
+
 def like_regex(parts: LikeParts) -> str:
     """Write a `like` pattern as a regular expression that re2 and Rust's regex read alike."""
     wild = {Wild.ANY: "(?s:.)*", Wild.ONE: "(?s:.)"}
@@ -69,8 +75,8 @@ def search(regex: str) -> Test:
     found = re2.Set.SearchSet(_options())
     found.Add(regex)
     found.Compile()
-    match: Callable[[bytes], list[int]] = found.Match
-    return lambda value: match(value.encode()) != []
+    match: Callable[[bytes], list[int] | None] = found.Match
+    return lambda value: match(value.encode()) is not None
 
 
 @lru_cache(maxsize=1024)

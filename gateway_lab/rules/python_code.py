@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from gateway_lab.events.event_type import Kind
 from gateway_lab.rules import patterns
 from gateway_lab.rules.functions import FUNCTIONS
-from gateway_lab.rules.runtime import FLOAT_MAX, INT_MAX, INT_MIN, lower
+from gateway_lab.rules.runtime import FLOAT_MAX, INT_MAX, INT_MIN
 from gateway_lab.rules.tree import Call, Literal, Node
 
 
@@ -133,8 +133,7 @@ def _like(writer: Writer, node: Call, names: Sequence[str]) -> str:
 
 
 def _ilike(writer: Writer, node: Call, names: Sequence[str]) -> str:
-    parts = tuple(lower(part) if isinstance(part, str) else part for part in _parts(node))
-    return _like_code(writer, f"lower({names[0]})", parts)
+    return _like_code(writer, f"lower({names[0]})", patterns.lower_parts(_parts(node)))
 
 
 def _parts(node: Call) -> patterns.LikeParts:
@@ -279,8 +278,9 @@ def _between(writer: Writer, args: Sequence[Code]) -> Code:
         return Code(f"between({value.text}, {low.text}, {high.text})", nullable=True)
     first, later = writer.held(value) if value.nullable else (value.text, value.text)
     test = f"{low.text} <= {later} <= {high.text}"
-    return Code(f"(None if {first} is None else {test})" if value.nullable else f"({test})",
-                value.nullable)
+    return Code(
+        f"(None if {first} is None else {test})" if value.nullable else f"({test})", value.nullable
+    )
 
 
 def _case(_: Writer, args: Sequence[Code]) -> Code:

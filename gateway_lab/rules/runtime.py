@@ -45,7 +45,7 @@ def remainder(x: int, y: int) -> int | None:
 def round_away(x: float) -> float:
     """Round to a whole number, halves away from zero."""
     whole = math.trunc(x) if abs(x) < 2**52 else x
-    up = abs(x - whole) >= 0.5  # noqa: PLR2004
+    up = abs(x - whole) >= 0.5
     return math.copysign(abs(whole) + up, x)
 
 

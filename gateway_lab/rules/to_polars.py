@@ -1,0 +1,390 @@
+"""The Polars engine: a tree as an expression over columns named `tree.column_name(reference)`.
+
+The expressions are elementwise: use them inside `with_columns` or `filter` (in a `select` of
+nothing else a constant is one row). Aggregates are not for this engine, see `batches/`.
+Integers are computed in Int128 and cast back, which makes NULL of overflow; text functions
+touch ASCII only; what an expression needs twice is bound once, so that size stays linear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import polars as pl
+
+from gateway_lab.events.event_type import Kind, ValueType
+from gateway_lab.events.regex import translate
+from gateway_lab.rules import patterns, runtime
+from gateway_lab.rules.tree import Call, Literal, Node, column_name
+
+_Plain: TypeAlias = Callable[..., pl.Expr]
+_Typed: TypeAlias = Callable[[Call, Sequence[pl.Expr]], pl.Expr]
+
+DTYPES: dict[Kind, pl.DataType] = {
+    Kind.TEXT: pl.String(),
+    Kind.BOOLEAN: pl.Boolean(),
+    Kind.INTEGER: pl.Int64(),
+    Kind.NUMBER: pl.Float64(),
+    Kind.TIMESTAMP: pl.Int64(),
+    Kind.OBJECT: pl.Binary(),
+}
+
+
+def dtype(type_: ValueType) -> pl.DataType:
+    """Return the column type of a value type."""
+    if type_.kind is Kind.LIST:
+        return pl.List(DTYPES[type_.item or Kind.OBJECT])
+    return DTYPES[type_.kind]
+
+
+def to_polars(node: Node) -> pl.Expr:
+    """Write a tree as a Polars expression."""
+    if isinstance(node, Literal):
+        return pl.lit(node.value, dtype(node.type))
+    if not isinstance(node, Call):
+        return pl.col(column_name(node))
+    if plain := _PLAIN.get(node.function):
+        return plain(*(to_polars(arg) for arg in node.args))
+    return _TYPED[node.function](node, [to_polars(arg) for arg in node.args])
+
+
+def _bound(value: pl.Expr, use: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+    """Use a value more than once without writing it more than once."""
+    made = pl.struct(x=value).struct.with_fields(y=use(pl.field("x")))
+    return made.struct.field("y")
+
+
+def _bound_2(x: pl.Expr, y: pl.Expr, use: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> pl.Expr:
+    both = pl.struct(x=x, y=y)
+    return both.struct.with_fields(z=use(pl.field("x"), pl.field("y"))).struct.field("z")
+
+
+# --- arithmetic ---
+
+
+def _narrow(value: pl.Expr) -> pl.Expr:
+    return value.cast(pl.Int64, strict=False)
+
+
+def _finite(value: pl.Expr) -> pl.Expr:
+    return _bound(value, lambda x: pl.when(x.is_finite()).then(x))
+
+
+def _arithmetic(operate: Callable[..., pl.Expr]) -> _Typed:
+    """Compute integers in Int128 and numbers in Float64; NULL out of range."""
+
+    def typed(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+        if node.type.kind is Kind.NUMBER:
+            return _finite(operate(*args))
+        return _narrow(operate(*(arg.cast(pl.Int128) for arg in args)))
+
+    return typed
+
+
+def _divide(x: pl.Expr, y: pl.Expr) -> pl.Expr:
+    return _finite(x / y)
+
+
+def _whole_division(x: pl.Expr, y: pl.Expr) -> pl.Expr:
+    def divide(x: pl.Expr, y: pl.Expr) -> pl.Expr:
+        quotient = x.abs() // pl.when(y != 0).then(y.abs())
+        return pl.when((x < 0) == (y < 0)).then(quotient).otherwise(quotient * -1)
+
+    return _narrow(_bound_2(x.cast(pl.Int128), y.cast(pl.Int128), divide))
+
+
+def _remainder(x: pl.Expr, y: pl.Expr) -> pl.Expr:
+    def rest(x: pl.Expr, y: pl.Expr) -> pl.Expr:
+        left = x.abs() % pl.when(y != 0).then(y.abs())
+        return pl.when(x < 0).then(left * -1).otherwise(left)
+
+    return _narrow(_bound_2(x.cast(pl.Int128), y.cast(pl.Int128), rest))
+
+
+# --- text ---
+
+_UPPER = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_LOWER = [letter.lower() for letter in _UPPER]
+
+
+def _lower(text: pl.Expr) -> pl.Expr:
+    return text.str.replace_many(_UPPER, _LOWER)
+
+
+def _upper(text: pl.Expr) -> pl.Expr:
+    return text.str.replace_many(_LOWER, _UPPER)
+
+
+def _constants(node: Call) -> list[Any]:
+    """Give the constants behind the first argument."""
+    return [arg.value for arg in node.args[1:] if isinstance(arg, Literal)]
+
+
+def _with_constants(use: Callable[..., pl.Expr]) -> _Typed:
+    """Write a function of one expression and some constants."""
+    return lambda node, args: use(args[0], *_constants(node))
+
+
+def _like(text: pl.Expr, pattern: str, escape: str = "") -> pl.Expr:
+    return text.str.contains(patterns.like_regex(patterns.like_parts(pattern, escape)))
+
+
+def _ilike(text: pl.Expr, pattern: str, escape: str = "") -> pl.Expr:
+    parts = patterns.lower_parts(patterns.like_parts(pattern, escape))
+    return _lower(text).str.contains(patterns.like_regex(parts))
+
+
+def _strip(method: str) -> _Typed:
+    return _with_constants(lambda text, chars=" ": getattr(text.str, method)(chars))
+
+
+def _replace(text: pl.Expr, old: str, new: str) -> pl.Expr:
+    return text.str.replace_all(old, new, literal=True)
+
+
+def _strpos(text: pl.Expr, part: str) -> pl.Expr:
+    """Count the characters before the part; Polars' own `find` counts bytes."""
+
+    def position(text: pl.Expr) -> pl.Expr:
+        before = text.str.splitn(part, 2).struct.field("field_0").str.len_chars()
+        found = text.str.contains(part, literal=True)
+        return pl.when(found).then(before.cast(pl.Int64) + 1).when(~found).then(0)
+
+    return _bound(text, position)
+
+
+def _split_part(text: pl.Expr, separator: str, index: int) -> pl.Expr:
+    def part(text: pl.Expr) -> pl.Expr:
+        found = text.str.split(separator).list.get(index - 1, null_on_oob=True)
+        return pl.when(text.is_not_null()).then(found.fill_null(""))
+
+    return _bound(text, part)
+
+
+def _regexp_extract(text: pl.Expr, pattern: str, group: int = 0) -> pl.Expr:
+    def extract(text: pl.Expr) -> pl.Expr:
+        found = text.str.extract(translate(pattern), group)
+        return pl.when(text.is_not_null()).then(found.fill_null(""))
+
+    return _bound(text, extract)
+
+
+def _length(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+    is_list = node.args[0].type.kind is Kind.LIST
+    length = args[0].list.len() if is_list else args[0].str.len_chars()
+    return length.cast(pl.Int64)
+
+
+# --- choice ---
+
+
+def _case(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+    other = args[-1] if len(args) % 2 else pl.lit(None, dtype(node.type))
+    chain: Any = pl
+    for condition, value in zip(args[::2], args[1::2], strict=False):
+        chain = chain.when(condition).then(value)
+    expression: pl.Expr = chain.otherwise(other)
+    return expression
+
+
+def _nullif(x: pl.Expr, y: pl.Expr) -> pl.Expr:
+    return _bound_2(x, y, lambda x, y: pl.when(x.ne_missing(y)).then(x))
+
+
+def _extreme(better: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> _Plain:
+    """Fold from the left, so that the first of equal values (0.0 and -0.0) stays."""
+
+    def choose(x: pl.Expr, y: pl.Expr) -> pl.Expr:
+        return _bound_2(x, y, lambda x, y: pl.when(x.is_null() | better(y, x)).then(y).otherwise(x))
+
+    def fold(*args: pl.Expr) -> pl.Expr:
+        result = args[0]
+        for arg in args[1:]:
+            result = choose(result, arg)
+        return result
+
+    return fold
+
+
+# --- conversion ---
+
+_INTEGER = r"\A(-?[0-9]{1,19})\z"
+_NUMBER = r"\A(-?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,4})?)\z"
+
+
+def _to_integer(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+    if node.args[0].type.kind is Kind.TEXT:
+        return args[0].str.extract(_INTEGER).cast(pl.Int64, strict=False)
+    return _narrow(args[0].round(mode="half_to_even"))
+
+
+def _to_number(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+    if node.args[0].type.kind is Kind.TEXT:
+        return _finite(args[0].str.extract(_NUMBER).cast(pl.Float64, strict=False))
+    return args[0].cast(pl.Float64)
+
+
+def _to_boolean(text: pl.Expr) -> pl.Expr:
+    return text.replace_strict(
+        ["true", "false"], [True, False], default=None, return_dtype=pl.Boolean
+    )
+
+
+# --- time ---
+
+
+def _part(name: str) -> _Plain:
+    return lambda time: getattr(time.cast(pl.Datetime("us")).dt, name)().cast(pl.Int64)
+
+
+_UNITS = {
+    "second": "1s",
+    "minute": "1m",
+    "hour": "1h",
+    "day": "1d",
+    "week": "1w",
+    "month": "1mo",
+    "year": "1y",
+}
+
+
+def _date_trunc(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+    unit = getattr(node.args[0], "value", "")
+    return args[1].cast(pl.Datetime("us")).dt.truncate(_UNITS[unit]).cast(pl.Int64)
+
+
+# --- lists: row by row in Python where exactness or NULL elements ask for it ---
+
+
+def _by_row(function: Callable[..., Any]) -> _Typed:
+    """Apply a function of the Python engine to each row whose values are not NULL."""
+
+    def typed(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+        def apply(columns: Sequence[pl.Series]) -> pl.Series:
+            rows = zip(*(column.to_list() for column in _level(columns)), strict=True)
+            values = [None if None in row else function(*row) for row in rows]
+            return pl.Series(values, dtype=dtype(node.type))
+
+        return pl.map_batches(list(args), apply, return_dtype=dtype(node.type), is_elementwise=True)
+
+    return typed
+
+
+def _level(columns: Sequence[pl.Series]) -> list[pl.Series]:
+    """Repeat constants to the height of the others."""
+    height = max(map(len, columns))
+    return [
+        column if len(column) == height else column.new_from_index(0, height) for column in columns
+    ]
+
+
+def _any(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+    """Say whether an element is equal; else NULL where an element is NULL."""
+    value, items = args
+
+    def test(value: pl.Expr, items: pl.Expr) -> pl.Expr:
+        found = items.list.contains(value)
+        unknown = items.list.len() > items.list.drop_nulls().list.len()
+        return pl.when(value.is_not_null() & (found | ~unknown)).then(found)
+
+    return _bound_2(value, items, test)
+
+
+def _contains_item(items: pl.Expr, value: pl.Expr) -> pl.Expr:
+    return _bound_2(value, items, lambda x, y: pl.when(x.is_not_null()).then(y.list.contains(x)))
+
+
+def _is_in(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+    return args[0].is_in(pl.Series(_constants(node), dtype=dtype(node.args[0].type)).implode())
+
+
+def _sum(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+    if node.type.kind is Kind.NUMBER:
+        return _by_row(runtime.sum_numbers)(node, args)
+    return _by_row(runtime.sum_integers)(node, args)
+
+
+_PLAIN: dict[str, _Plain] = {
+    "=": lambda x, y: x == y,
+    "<>": lambda x, y: x != y,
+    "<": lambda x, y: x < y,
+    "<=": lambda x, y: x <= y,
+    ">": lambda x, y: x > y,
+    ">=": lambda x, y: x >= y,
+    "between": lambda x, low, high: _bound(x, lambda x: (x >= low) & (x <= high)),
+    "is null": lambda x: x.is_null(),
+    "is not distinct from": lambda x, y: x.eq_missing(y),
+    "and": lambda *args: pl.all_horizontal(*args),
+    "or": lambda *args: pl.any_horizontal(*args),
+    "not": lambda x: ~x,
+    "is true": lambda x: x.fill_null(value=False),
+    "is false": lambda x: (~x).fill_null(value=False),
+    "/": _divide,
+    "//": _whole_division,
+    "%": _remainder,
+    "round": lambda x: x.round(mode="half_away_from_zero"),
+    "floor": lambda x: x.floor(),
+    "ceil": lambda x: x.ceil(),
+    "sign": lambda x: x.sign().cast(pl.Int64),
+    "||": lambda *args: pl.concat_str(*args),
+    "lower": _lower,
+    "upper": _upper,
+    "starts_with": lambda x, y: x.str.starts_with(y),
+    "ends_with": lambda x, y: x.str.ends_with(y),
+    "contains": lambda x, y: x.str.contains(y, literal=True),
+    "coalesce": lambda *args: pl.coalesce(*args),
+    "nullif": _nullif,
+    "greatest": _extreme(lambda new, old: new > old),
+    "least": _extreme(lambda new, old: new < old),
+    "try_cast boolean": _to_boolean,
+    "try_cast text": lambda x: x.cast(pl.String),
+    "epoch_ms": lambda time: time // 1000,
+    "year": _part("year"),
+    "month": _part("month"),
+    "day": _part("day"),
+    "hour": _part("hour"),
+    "minute": _part("minute"),
+    "second": _part("second"),
+    "isodow": _part("weekday"),
+    "dayofweek": lambda time: _part("weekday")(time) % 7,
+    "list_contains": _contains_item,
+    "list_min": lambda items: items.list.min(),
+    "list_max": lambda items: items.list.max(),
+}
+"""Functions that need nothing but their arguments."""
+
+_TYPED: dict[str, _Typed] = {
+    "in": _is_in,
+    "+": _arithmetic(lambda x, y: x + y),
+    "-": _arithmetic(lambda x, y: x - y),
+    "*": _arithmetic(lambda x, y: x * y),
+    "negate": _arithmetic(lambda x: x * -1),
+    "abs": _arithmetic(lambda x: x.abs()),
+    "like": _with_constants(_like),
+    "ilike": _with_constants(_ilike),
+    "trim": _strip("strip_chars"),
+    "ltrim": _strip("strip_chars_start"),
+    "rtrim": _strip("strip_chars_end"),
+    "length": _length,
+    "substring": _with_constants(lambda x, start, count=None: x.str.slice(start - 1, count)),
+    "left": _with_constants(lambda x, count: x.str.head(count)),
+    "right": _with_constants(lambda x, count: x.str.tail(count)),
+    "replace": _with_constants(_replace),
+    "strpos": _with_constants(_strpos),
+    "split_part": _with_constants(_split_part),
+    "regexp_matches": _with_constants(lambda x, regex: x.str.contains(translate(regex))),
+    "regexp_extract": _with_constants(_regexp_extract),
+    "case": _case,
+    "try_cast integer": _to_integer,
+    "try_cast number": _to_number,
+    "date_trunc": _date_trunc,
+    "= any": _any,
+    "[]": _with_constants(lambda x, index: x.list.get(index - 1, null_on_oob=True)),
+    "list_sum": _sum,
+    "list_avg": _by_row(runtime.average),
+}
+"""Functions that need types or constants of the tree."""
+
+NAMES = frozenset(_PLAIN) | frozenset(_TYPED)
+"""The functions that this engine knows."""
