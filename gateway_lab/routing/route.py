@@ -29,8 +29,9 @@ from gateway_lab.routing.routed import (
     Delivery,
     Routed,
 )
-from gateway_lab.routing.values import Read, arrange, compile_look_up, compile_read
+from gateway_lab.routing.values import Read, arrange, compile_read
 from gateway_lab.rules.fill import Values, compile_node
+from gateway_lab.rules.message_values import compile_look_up
 from gateway_lab.rules.template import template_references
 from gateway_lab.rules.to_python import compile_router
 from gateway_lab.rules.tree import Reference, column_name, references

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 from gateway_lab.events.decode import compile_decoder
 from gateway_lab.events.event_type import EventType
-from gateway_lab.messages.headers import header_text
 from gateway_lab.messages.message import Message
 from gateway_lab.rules.fill import Values
-from gateway_lab.rules.tree import Field, Header, Reference, Value
+from gateway_lab.rules.message_values import compile_look_up
+from gateway_lab.rules.tree import Field, Reference
 
 Read: TypeAlias = Callable[[Message], Values]
 """Gives the values of the inputs; raises InvalidBody where the body is judged too."""
@@ -44,51 +43,9 @@ def compile_read(inputs: Sequence[Reference], event_type: EventType | None, sour
     return lambda message: decode(message.body) + look_up(message)
 
 
-def compile_look_up(references: Sequence[Reference], source: str) -> Read:
-    """Compile the reading of what is not in the body; a field is NULL."""
-    getters = tuple(_getter(each, source) for each in references)
-    if not getters:
-        return lambda _: ()
-    return lambda message: tuple([get(message) for get in getters])
-
-
 def _is_decoded(reference: Reference, event_type: EventType | None) -> bool:
     return (
         isinstance(reference, Field)
         and event_type is not None
         and event_type.find(reference.path) is not None
     )
-
-
-def _getter(reference: Reference, source: str) -> Callable[[Message], Value]:
-    if isinstance(reference, Field):
-        return lambda _: None
-    if isinstance(reference, Header):
-        name = reference.name
-        return lambda message: header_text(message.headers, name)
-    if reference.name == "source":
-        return lambda _: source
-    return _PARTS[reference.name]
-
-
-def _key(message: Message) -> str | None:
-    try:
-        return None if message.key is None else message.key.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def _microseconds(time: datetime | None) -> int | None:
-    return None if time is None else (time - _EPOCH) // _MICROSECOND
-
-
-_PARTS: dict[str, Callable[[Message], Value]] = {
-    "key": _key,
-    "timestamp": lambda message: _microseconds(message.timestamp),
-    "received": lambda message: _microseconds(message.received),
-    "channel": lambda message: message.channel,
-}
