@@ -69,7 +69,9 @@ class Decoder:
         self._struct = build_struct(event_type.schema)
         self._read = msgspec.json.Decoder(self._struct.type, dec_hook=DEC_HOOK).decode
         self._columns = [_compile_column(event_type, self._struct, path) for path in paths]
+        self._values_of = _compile_row(self._columns)
         self._checks_again = _is_beyond_structs(event_type.schema)
+        self._surely_shallow = min(2 * limits.max_levels, limits.max_bytes)
 
     def decode(self, body: bytes | None) -> tuple[Value, ...]:
         """Return the values of a body, one a path.
@@ -77,15 +79,20 @@ class Decoder:
         Raises:
             InvalidBody: The body is not valid; None (a tombstone) never is.
         """
-        if body is None or find_admission_problem(body, self._limits) is not None:
-            raise InvalidBody(self._reason(body))
+        if body is None or len(body) > self._surely_shallow or not body.isascii():
+            self._refuse_unless_admitted(body)
         try:
-            row = self._read(body)
+            row = self._read(cast("bytes", body))
         except ValueError:  # msgspec's errors are ValueErrors, and so are those of the checks
             raise InvalidBody(self._reason(body)) from None
         if self._checks_again and (problem := find_problem(self._schema, body, self._limits)):
             raise InvalidBody(problem)
-        return tuple([column.read(row, body) for column in self._columns])
+        return self._values_of(row, body)
+
+    def _refuse_unless_admitted(self, body: bytes | None) -> None:
+        problem = "no body" if body is None else find_admission_problem(body, self._limits)
+        if problem is not None:
+            raise InvalidBody(problem)
 
     def decode_many(
         self, bodies: Sequence[bytes | None]
@@ -146,7 +153,7 @@ class Decoder:
 
 
 def _are_plain(bodies: Sequence[bytes | None], limits: Limits) -> TypeGuard[Sequence[bytes]]:
-    """Say whether all bodies surely are small, shallow UTF-8: in a few passes without Python code."""
+    """Say whether all bodies surely are small, shallow UTF-8, in a few passes of C."""
     try:
         joined = b"\n".join(cast("Sequence[bytes]", bodies))  # no character spans a line feed
         if not joined.isascii():
@@ -154,16 +161,18 @@ def _are_plain(bodies: Sequence[bytes | None], limits: Limits) -> TypeGuard[Sequ
     except (TypeError, UnicodeDecodeError):  # a tombstone, or not UTF-8
         return False
     longest = max(map(len, cast("Sequence[bytes]", bodies)), default=0)
-    if longest <= min(2 * limits.max_levels, limits.max_bytes):
+    if longest > limits.max_bytes:
+        return False
+    if longest <= 2 * limits.max_levels:  # a level takes two bytes at least: []
         return True
-    return longest <= limits.max_bytes and _most_brackets(bodies) <= limits.max_levels
+    arrays = _most(b"[", bodies) if b"[" in joined else 0
+    if longest + 3 * arrays <= 5 * limits.max_levels - 3:  # a level of an object takes five: {"":}
+        return True
+    return arrays + _most(b"{", bodies) <= limits.max_levels
 
 
-def _most_brackets(bodies: Sequence[Any]) -> int:
-    """Return the most brackets that a body opens, those inside strings among them."""
-    arrays = map(bytes.count, bodies, repeat(b"["))
-    objects = map(bytes.count, bodies, repeat(b"{"))
-    return max(map(int.__add__, arrays, objects))
+def _most(bracket: bytes, bodies: Sequence[Any]) -> int:
+    return max(map(bytes.count, bodies, repeat(bracket)))
 
 
 @contextmanager
@@ -189,9 +198,13 @@ def _is_beyond_structs(schema: Schema) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _FieldColumn:
-    """The values of a field that the struct holds."""
+    """The values of a field that the struct holds.
+
+    `place` is where, such as `f3.f0`; None where an object on the way may be null.
+    """
 
     value_of: Callable[[Any], Any]
+    place: str | None
 
     def read(self, row: Any, _body: bytes) -> Value:
         value: Value = self.value_of(row)
@@ -221,7 +234,19 @@ class _RawColumn:
         ]
 
 
-def _compile_column(event_type: EventType, struct: Struct, path: Path) -> _FieldColumn | _RawColumn:
+_Column: TypeAlias = _FieldColumn | _RawColumn
+
+
+def _compile_row(columns: Sequence[_Column]) -> Callable[[Any, Any], tuple[Value, ...]]:
+    """Return a function from a struct and its body to the values of all columns."""
+    places = [each.place for each in columns if isinstance(each, _FieldColumn) and each.place]
+    if len(places) == len(columns) > 1:
+        all_of = operator.attrgetter(*places)  # of two or more: a tuple, made in C
+        return lambda row, _body: cast("tuple[Value, ...]", all_of(row))
+    return lambda row, body: tuple([column.read(row, body) for column in columns])
+
+
+def _compile_column(event_type: EventType, struct: Struct, path: Path) -> _Column:
     schema = event_type.find(path)
     if schema is None or not path:
         known = [".".join(each) for each, _ in event_type.paths()]
@@ -232,16 +257,16 @@ def _compile_column(event_type: EventType, struct: Struct, path: Path) -> _Field
     kind = schema.value_type
     if kind.kind is Kind.OBJECT or kind.item is Kind.OBJECT:
         return _RawColumn(build_raw_reader(path, is_list=kind.kind is Kind.LIST))
-    value_of = operator.attrgetter(struct.attribute(path))
+    place = struct.attribute(path)
     parents = [event_type.find(path[:length]) for length in range(1, len(path))]
     if any(parent is not None and parent.nullable for parent in parents):
-        return _FieldColumn(_none_under_null(struct, path))
-    return _FieldColumn(value_of)
+        return _FieldColumn(_none_under_null(place), None)
+    return _FieldColumn(operator.attrgetter(place), place)
 
 
-def _none_under_null(struct: Struct, path: Path) -> Callable[[Any], Any]:
+def _none_under_null(place: str) -> Callable[[Any], Any]:
     """Return a getter that is None where an object on the way is null."""
-    steps = [operator.attrgetter(place) for place in struct.attribute(path).split(".")]
+    steps = [operator.attrgetter(step) for step in place.split(".")]
 
     def value_of(row: Any) -> Any:
         for step in steps:

@@ -60,7 +60,10 @@ def build_struct(schema: Schema) -> Struct:
         for name, place in places.items()
     ]
     strict = schema.additional is False
-    struct = msgspec.defstruct("Event", fields, kw_only=True, forbid_unknown_fields=strict)
+    # gc=False: values of JSON make no cycles, and the collector need not track them
+    struct = msgspec.defstruct(
+        "Event", fields, kw_only=True, forbid_unknown_fields=strict, gc=False
+    )
     blanks = {places[name]: child.blank for name, child in children.items()}
     blank = struct(**dict.fromkeys(places.values()) | blanks)
     return Struct(struct, places, children, blank)
@@ -170,9 +173,9 @@ def _has_two_bounds(schema: Schema) -> bool:
 
 
 class _AlwaysInstance(type):
-    """msgspec asks whether what the hook returned is an instance: `id` says yes to anything."""
+    """msgspec asks whether what the hook returned is an instance; `type(it)` is true of anything."""
 
-    __instancecheck__ = id  # type: ignore[assignment]
+    __instancecheck__ = type  # type: ignore[assignment]
 
 
 def _checked_type(check: _Check) -> Any:
