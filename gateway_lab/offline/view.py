@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from gateway_lab.captures.binding import Sources, bind
 from gateway_lab.config.plan import INVALID, Plan, SourcePlan
-from gateway_lab.offline.binding import Sources, bind, places_of
+from gateway_lab.offline.binding import places_of
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.message_columns import message_column
 from gateway_lab.offline.parts import Part
 from gateway_lab.offline.targets import refusable_references
-from gateway_lab.routing.route import DEAD_LETTER, DROP, no_type
+from gateway_lab.routing.route import no_type
+from gateway_lab.routing.routed import DEAD_LETTER, DROP
 from gateway_lab.rules.fill import compile_node
 from gateway_lab.rules.tree import Field, Reference, column_name, references
 
