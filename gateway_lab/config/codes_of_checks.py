@@ -146,7 +146,7 @@ DELIVERY = {
         "A message that cannot be handled would come back for ever. Choose another channel.",
     ),
     "unbounded-channels": (
-        _WARNING,
+        _NOTE,
         "A channel may take any number of names.",
         (
             "It is built from a field whose values are not listed. `max_channels` bounds the live "

@@ -41,9 +41,14 @@ class Compiled:
 def compile_plan(config: GatewayConfig) -> Compiled:
     """Resolve every name, rule and template of a config; nothing is raised for what is wrong."""
     report = Report(config.origin)
-    plan = _Compiler(config, report).plan()
+    plan = compile_into(config, report)
     findings = (*config.traps, *report.findings)
     return Compiled(None if report.has_errors else plan, findings)
+
+
+def compile_into(config: GatewayConfig, report: Report) -> Plan:
+    """Compile what can be compiled; what is wrong goes into the report and is left out."""
+    return _Compiler(config, report).plan()
 
 
 class _Compiler:

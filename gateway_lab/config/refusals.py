@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from gateway_lab.config.model import NAME_PATTERN, Part
+from gateway_lab.config.model import NAME_PATTERN
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.errors import did_you_mean
 
@@ -57,7 +57,7 @@ class _Raw:
     error: Mapping[str, Any]
 
 
-def refusals(error: ValidationError, document: Any, model: type[Part]) -> list[Refusal]:
+def refusals(error: ValidationError, document: Any, model: type[BaseModel]) -> list[Refusal]:
     """Translate all errors of a validation, at most one for each place, in their order."""
     raws = [_take_apart(each, document) for each in error.errors(include_url=False)]
     kept = _without_other_branches(raws)
@@ -117,7 +117,7 @@ def _by_place(raws: Iterable[_Raw]) -> Iterator[list[_Raw]]:
     yield from groups.values()
 
 
-def _merged(group: list[_Raw], model: type[Part]) -> Refusal:
+def _merged(group: list[_Raw], model: type[BaseModel]) -> Refusal:
     raw = group[0]
     if raw.error["type"] == "missing":
         return _missing(raw, model)
@@ -125,6 +125,8 @@ def _merged(group: list[_Raw], model: type[Part]) -> Refusal:
         choices = {name for part in _parts(model, raw.path[:-1]) for name in _keys(part)}
         hint = did_you_mean(str(raw.path[-1]), choices)
         return Refusal(raw.path, f"unknown key {raw.path[-1]!r}", hint, is_key=True)
+    if raw.error["type"] == "value_error":
+        return Refusal(raw.path, str(raw.error["ctx"]["error"]))
     if pattern := next((each for each in group if "pattern" in each.error.get("ctx", {})), None):
         return _mismatch(pattern)
     wanted = " or ".join(dict.fromkeys(_wanted(each.error) for each in group))
@@ -132,7 +134,7 @@ def _merged(group: list[_Raw], model: type[Part]) -> Refusal:
     return Refusal(raw.path, text, _hint(group), raw.is_key)
 
 
-def _missing(raw: _Raw, model: type[Part]) -> Refusal:
+def _missing(raw: _Raw, model: type[BaseModel]) -> Refusal:
     name = str(raw.error["loc"][-1])
     described = (_keys(part).get(name, "") for part in _parts(model, raw.path))
     hint = next(filter(None, described), "")
@@ -200,7 +202,7 @@ def _is_choice(raw: _Raw) -> bool:
 # --- the model along a path: which keys may stand there ---
 
 
-def _parts(model: type[Part], path: DocumentPath) -> list[type[Part]]:
+def _parts(model: type[BaseModel], path: DocumentPath) -> list[type[BaseModel]]:
     """Return the parts of the model that may stand at a path."""
     annotations: list[Any] = [model]
     for step in path:
@@ -208,8 +210,8 @@ def _parts(model: type[Part], path: DocumentPath) -> list[type[Part]]:
     return [each for each in annotations if _is_part(each)]
 
 
-def _is_part(annotation: Any) -> TypeGuard[type[Part]]:
-    return isinstance(annotation, type) and issubclass(annotation, Part)
+def _is_part(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _inside(annotation: Any, step: str | int) -> Iterator[Any]:
@@ -233,7 +235,7 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
-def _keys(part: type[Part]) -> dict[str, str]:
+def _keys(part: type[BaseModel]) -> dict[str, str]:
     return {
         field.alias or name: field.description or "" for name, field in part.model_fields.items()
     }

@@ -1,0 +1,57 @@
+"""What is declared and not used, and what is switched off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.language import language_at, texts
+from gateway_lab.config.names import broker_uses, event_uses, target_lists
+from gateway_lab.config.report import Report
+
+_SETTING = re.compile(r"\bsettings\s*\.\s*([a-z][a-z0-9_]*)")
+
+
+def check_usage(config: GatewayConfig, report: Report) -> None:
+    """Note what is never used and what is disabled."""
+    routers = [each for each in config.routers.values() if each.enabled]
+    readers = [source for router in routers for source in router.sources]
+    readers += [batch.source for batch in config.batches.values()]
+    _note_unused("settings", config.settings, _settings_used(config), report)
+    _note_unused("brokers", config.brokers, (alias for _, alias in broker_uses(config)), report)
+    _note_unused("events", config.events, (event for _, event in event_uses(config)), report)
+    _note_unused("sources", config.sources, readers, report)
+    listed = (target for _, targets in target_lists(config) for target in targets)
+    _note_unused("targets", config.targets, listed, report)
+    _note_disabled(config, report)
+
+
+def _note_unused(table: str, names: Iterable[str], used: Iterable[str], report: Report) -> None:
+    known = set(used)
+    for name in names:
+        if name not in known:
+            text = f"{name!r} of `{table}` is not used"
+            report.add("unused", (table, name), text, "use it or remove it", is_key=True)
+
+
+def _settings_used(config: GatewayConfig) -> set[str]:
+    document = config.model_dump(mode="json", exclude_unset=True)
+    return {
+        name
+        for path, text in texts(document)
+        if language_at(path)
+        for name in _SETTING.findall(text)
+    }
+
+
+def _note_disabled(config: GatewayConfig, report: Report) -> None:
+    for name, router in config.routers.items():
+        if not router.enabled:
+            report.add(
+                "disabled", ("routers", name), f"router {name!r} is switched off", is_key=True
+            )
+        for index, route in enumerate(router.routes):
+            if not route.enabled:
+                path = ("routers", name, "routes", index)
+                report.add("disabled", path, f"route {route.name!r} is switched off")
