@@ -34,7 +34,7 @@ from gateway_lab.rules.fill import Values, compile_node
 from gateway_lab.rules.message_values import compile_look_up
 from gateway_lab.rules.template import template_references
 from gateway_lab.rules.to_python import compile_router
-from gateway_lab.rules.tree import Reference, column_name, references
+from gateway_lab.rules.tree import Reference, Value, references
 
 
 def compile_source(plan: Plan, source: str) -> SourceRouter:
@@ -57,7 +57,7 @@ class SourceRouter:
         self._on_invalid = source.on_invalid
         self._letter = _compile_letter(source)
         self._choose = _compile_choice(source)
-        self._no_type = no_type(source)
+        self._no_type = source.no_type_reason
         self._lanes = {
             _name(event_type): _compile_lane(plan, source, event_type, self._letter)
             for event_type in types or (None,)
@@ -81,6 +81,17 @@ class SourceRouter:
             decisions.append(verdict.decision)
             deliveries += [deliver(values, message) for deliver in verdict.deliver]
         return Routed(None, name, tuple(decisions), tuple(deliveries))
+
+    def values(self, message: Message) -> dict[Reference, Value]:
+        """Return all that rules and templates read from a message; nothing of an invalid one."""
+        name = self._choose(message)
+        if name == INVALID:
+            return {}
+        lane = self._lanes[name]
+        try:
+            return dict(zip(lane.inputs, lane.read(message), strict=True))
+        except InvalidBody:
+            return {}
 
     def _refuse(self, message: Message, event_type: str | None, reason: str) -> Routed:
         """Make one dead letter (or drop) of the source, whatever the number of its routers."""
@@ -115,12 +126,6 @@ def _compile_choice(source: SourcePlan) -> Callable[[Message], str | None]:
     return choose
 
 
-def no_type(source: SourcePlan) -> str:
-    """Say why no event type was chosen; the value is not shown, there may be millions of them."""
-    names = ", ".join(column_name(each) for each in references(source.by))
-    return f"no event type: the value of {names} chooses none"
-
-
 # --- lanes: what is compiled for the messages of one event type ---
 
 
@@ -128,6 +133,7 @@ def no_type(source: SourcePlan) -> str:
 class _Lane:
     """The way of messages of one event type."""
 
+    inputs: tuple[Reference, ...]
     read: Read
     routers: tuple[_Router, ...]
 
@@ -144,6 +150,7 @@ def _compile_lane(
     renders = {target.name: (target.broker, compile_render(target, inputs)) for target in targets}
     parts = _Parts(inputs, letter, renders)
     return _Lane(
+        inputs,
         compile_read(inputs, event_type, source.name),
         tuple(map(_Router, [parts] * len(routers), routers, routes)),
     )

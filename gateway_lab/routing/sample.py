@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,9 +12,7 @@ from gateway_lab.config.plan import SourcePlan
 from gateway_lab.errors import ReplayError
 from gateway_lab.events.timestamps import parse_date_time
 from gateway_lab.messages.message import Message
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""When a message made by hand was received, unless a timestamp is given: there is no clock."""
+from gateway_lab.rules.fill import EPOCH
 
 
 def encode_event(event: Any) -> bytes:
@@ -51,7 +49,8 @@ def make_message(
         body: None makes a tombstone.
         key: Its key, as text.
         headers: Its headers, as text.
-        timestamp: RFC 3339; also the time when it was received.
+        timestamp: RFC 3339; also when it was received. Left out: received in 1970, there is no
+            clock here.
         channel: Left out: the channel (or pattern) of the first address.
 
     Raises:

@@ -169,16 +169,16 @@ def _encode_objects(value: list[bytes | None] | None) -> bytes:
 
 def _encode_times(value: int | list[int | None] | None) -> bytes:
     if isinstance(value, list):
-        return _encode([_time(each) for each in value])
-    return _encode(_time(value))
+        return _encode([time_of(each) for each in value])
+    return _encode(time_of(value))
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _time(value: int | None) -> datetime | None:
+def time_of(value: int | None) -> datetime | None:
     """Make a time of µs since 1970; NULL outside the years 1 to 9999."""
     try:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return None if value is None else EPOCH + timedelta(microseconds=value)
     except OverflowError:
         return None
