@@ -12,7 +12,7 @@ from typing import Literal
 from gateway_lab.config.model import Batch, Protocol, Retry
 from gateway_lab.events.event_type import EventType
 from gateway_lab.rules.template import BodyTemplate, Template
-from gateway_lab.rules.tree import Node
+from gateway_lab.rules.tree import Node, column_name, references
 
 INVALID = "invalid"
 """The `otherwise` of a choice of event types that makes all other messages invalid."""
@@ -72,6 +72,12 @@ class SourcePlan:
     def routed_types(self) -> Mapping[str, EventType]:
         """Event type name to type of what rules and templates see."""
         return {self.handled.name: self.handled} if self.handled else self.event_types
+
+    @property
+    def no_type_reason(self) -> str:
+        """Why a message has no event type; the value is not shown, there may be millions."""
+        names = ", ".join(column_name(each) for each in references(self.by))
+        return f"no event type: the value of {names} chooses none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

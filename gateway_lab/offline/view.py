@@ -14,7 +14,6 @@ from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.message_columns import message_column
 from gateway_lab.offline.parts import Part
 from gateway_lab.offline.targets import refusable_references
-from gateway_lab.routing.route import no_type
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 from gateway_lab.rules.fill import compile_node
 from gateway_lab.rules.tree import Field, Reference, column_name, references
@@ -37,6 +36,7 @@ class View:
     Attributes:
         streams: Messages with an event type, or without one where the source has none.
         untyped: Messages whose `by` chose no event type.
+        bound: Source name to the messages that its routers see.
         no_source: How many messages no source reads.
         not_replayed: Source name to the count of messages whose handler did not run.
     """
@@ -45,6 +45,7 @@ class View:
     part: Part
     streams: tuple[Stream, ...]
     untyped: tuple[Untyped, ...]
+    bound: dict[str, int]
     no_source: int
     not_replayed: dict[str, int]
 
@@ -119,7 +120,7 @@ def _typed(
         at = (chosen == name).arg_true().cast(pl.UInt32)
         theirs = at if rows is None else rows.gather(at)
         if name == INVALID:
-            yield Untyped(source, part, theirs, no_type(source))
+            yield Untyped(source, part, theirs, source.no_type_reason)
         else:
             by = (*selection, repr(source.by), tuple(sorted(source.choices.items())), name)
             yield Stream(part, source, source.event_types[name], theirs, by)
