@@ -23,7 +23,6 @@ from gateway_lab.routing.route import SourceRouter, compile_source
 from gateway_lab.routing.routed import Decision, Delivery, Routed
 from gateway_lab.routing.sample import encode_event, make_message
 from gateway_lab.routing.show_explanation import as_html, as_text, show_value
-from gateway_lab.routing.values import compile_look_up
 from gateway_lab.rules.explain import Clause, changes_needed, evaluate, explain_condition
 from gateway_lab.rules.fill import compile_pieces, join
 from gateway_lab.rules.message_values import compile_look_up
