@@ -1,0 +1,65 @@
+"""Design, replay, explain and diff message routes on captured traffic.
+
+    import gateway_lab as gl
+
+    config = gl.read_config("data/business.yaml")
+    capture = gl.scan_capture("data/business.parquet")
+    gl.replay(config, capture).routers()
+
+Every name is loaded when it is first used, so that a gateway in production loads no polars.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway_lab.captures.capture import Capture as Capture
+    from gateway_lab.captures.generate import generate_traffic as generate_traffic
+    from gateway_lab.captures.generate import write_traffic as write_traffic
+    from gateway_lab.captures.read import scan_capture as scan_capture
+    from gateway_lab.config.document import GatewayConfig as GatewayConfig
+    from gateway_lab.config.load import parse_config as parse_config
+    from gateway_lab.config.load import read_config as read_config
+    from gateway_lab.errors import ExpectationError as ExpectationError
+    from gateway_lab.errors import GatewayLabError as GatewayLabError
+    from gateway_lab.findings import Finding as Finding
+    from gateway_lab.lab import figures as figures
+    from gateway_lab.messages.message import Message as Message
+    from gateway_lab.routing.tests import run_tests as run_tests
+
+_HOMES = {
+    "Capture": "captures.capture",
+    "ExpectationError": "errors",
+    "Finding": "findings",
+    "GatewayConfig": "config.document",
+    "GatewayLabError": "errors",
+    "Message": "messages.message",
+    "generate_traffic": "captures.generate",
+    "parse_config": "config.load",
+    "read_config": "config.load",
+    "run_tests": "routing.tests",
+    "scan_capture": "captures.read",
+    "write_traffic": "captures.generate",
+}
+_MODULES = {"figures": "lab.figures"}
+
+__all__ = sorted([*_HOMES, *_MODULES])  # noqa: PLE0605 - one list of names is enough
+__version__ = "0.1.0"
+
+if not TYPE_CHECKING:  # a checker knows the names above, and that there are no others
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            value: Any = import_module(f"{__name__}.{_MODULES[name]}")
+        elif name in _HOMES:
+            value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,48 @@
+"""`gateway-lab diff`: what a change would move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+import gateway_lab as gl
+from gateway_lab.cli.options import Bindings, CaptureFile, Form, Limit, bindings
+from gateway_lab.cli.report import Format, Report, table
+
+EXAMPLES = """
+`gateway-lab diff routes.yaml draft.yaml monday.parquet`
+
+`gateway-lab diff routes.yaml draft.yaml monday.parquet --max-moved 0.05 --keep audit`
+  fails when more than 5 % of the deliveries, or one to audit, are not the same
+
+`gateway-lab diff routes.yaml draft.yaml monday.parquet --format markdown`  for a pull request
+"""
+
+
+def diff(
+    old: Annotated[Path, Argument(help="The config that runs.", metavar="OLD")],
+    new: Annotated[Path, Argument(help="The draft.", metavar="NEW")],
+    capture: CaptureFile,
+    *,
+    max_moved: Annotated[
+        float | None, Option(min=0, max=1, help="Fail when a larger share is not the same.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, Option(help="Fail when a delivery to this target changes; repeatable.")
+    ] = None,
+    source: Bindings = None,
+    limit: Limit = 20,
+    form: Form = Format.TABLE,
+) -> None:
+    """Sends nothing: compare two configs on the same captured messages."""
+    before, after = gl.read_config(old), gl.read_config(new)
+    result = gl.diff(before, after, gl.scan_capture(capture), sources=bindings(source))
+    tables = [
+        table("summary", result.summary(), limit=limit),
+        table("config", result.config(), limit=limit),
+        table("flow", result.flow(), limit=limit),
+    ]
+    Report(facts=result.facts, tables=tables).show(form)
+    result.check(max_moved=max_moved, keep=keep or ())

@@ -1,0 +1,46 @@
+"""`gateway-lab explain`: why one message goes where it goes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, BadParameter, Option
+
+import gateway_lab as gl
+from gateway_lab.cli.options import ConfigFile, Form
+from gateway_lab.cli.report import Format, Report, table
+
+EXAMPLES = """
+`gateway-lab explain routes.yaml monday.parquet --seq 4711`
+
+`gateway-lab explain routes.yaml --source business --event '{"priority": "high"}'`
+"""
+
+
+def explain(
+    config: ConfigFile,
+    capture: Annotated[Path | None, Argument(help="Where --seq is.", metavar="CAPTURE")] = None,
+    *,
+    seq: Annotated[int | None, Option(help="The number of a captured message.")] = None,
+    source: Annotated[str | None, Option(help="The source that reads --event.")] = None,
+    event: Annotated[str | None, Option(help="The event, written as JSON.")] = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """Show clause by clause why a message goes where it goes."""
+    routes = gl.read_config(config)
+    if capture is not None and seq is not None:
+        result = gl.explain(routes, gl.scan_capture(capture).message(seq), source=source)
+    elif source is not None and event is not None:
+        result = gl.explain(routes, _event(event), source=source)
+    else:
+        raise BadParameter("give CAPTURE and --seq, or --source and --event")
+    Report(tables=[table("clauses", result.frame, limit=1000)], closing=str(result)).show(form)
+
+
+def _event(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadParameter(f"not JSON: {error}", param_hint="--event") from None

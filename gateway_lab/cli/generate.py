@@ -1,0 +1,34 @@
+"""`gateway-lab generate`: invented traffic, the same for the same seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from typer import Argument, Option
+
+import gateway_lab as gl
+
+EXAMPLES = """
+`gateway-lab generate business -o business.parquet`
+
+`gateway-lab generate payments -n 1000000 --seed 7 -o payments.parquet`
+"""
+
+
+def generate(
+    profile: Annotated[str, Argument(help="business, users, payments, metrics, commands, …")],
+    *,
+    output: Annotated[
+        Path, Option("--output", "-o", help="A new .parquet, .ndjson or .ndjson.gz file.")
+    ],
+    n: Annotated[int, Option("-n", min=0, help="How many messages.")] = 10_000,
+    seed: Annotated[int, Option(help="Another seed, other messages.")] = 0,
+) -> None:
+    """Write a capture of invented traffic, with all the oddities that real traffic has."""
+    err = Console(stderr=True, highlight=False)
+    with err.status(f"Inventing {n:,} messages …"):
+        capture = gl.generate_traffic(profile, n=n, seed=seed)
+        capture.write(output)
+    err.print(f"{output}: {n:,} messages, {output.stat().st_size:,} bytes")

@@ -1,0 +1,91 @@
+"""`gateway-lab lab`: JupyterLab on the first notebook, ready to run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from typer import Argument, BadParameter, Option
+
+from gateway_lab.errors import MissingExtraError
+
+FIRST = Path("notebooks/00_tour.ipynb")
+PORTS = range(8888, 8988)
+
+EXAMPLES = """
+`gateway-lab lab`  opens the tour
+
+`gateway-lab lab notebooks/03_explain.ipynb`  opens another notebook
+
+`ssh -L 8888:localhost:8888 HOST`  on your own machine, when the lab runs on HOST
+"""
+
+
+def lab(
+    notebook: Annotated[
+        Path, Argument(help="The notebook to open, below the current folder.")
+    ] = FIRST,
+    *,
+    port: Annotated[int | None, Option(help="Left out: the first free one from 8888.")] = None,
+    browser: Annotated[
+        bool | None, Option(help="Left out: where there is a display.", show_default=False)
+    ] = None,
+) -> None:
+    """Open JupyterLab on a notebook; without a display, print the address."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise MissingExtraError("jupyterlab", extra="lab")
+    if not notebook.is_file():
+        raise BadParameter(f"there is no {notebook} below {Path.cwd()}", param_hint="NOTEBOOK")
+    token, port = secrets.token_hex(16), port or free_port()
+    url = f"http://localhost:{port}/lab/tree/{notebook.as_posix()}?token={token}"
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"JupyterLab: [bold]{url}[/bold]\nCtrl+C twice stops it."
+    )
+    opens = has_display() if browser is None else browser
+    arguments = command(notebook, port=port, browser=opens)
+    # The token goes through the environment: other users see command lines.
+    os.execve(sys.executable, arguments, os.environ | {"JUPYTER_TOKEN": token})  # noqa: S606
+
+
+def command(notebook: Path, *, port: int, browser: bool) -> list[str]:
+    """Return the command line of a JupyterLab that asks nobody on the network for anything."""
+    arguments = [
+        *(sys.executable, "-m", "jupyterlab"),
+        "--ServerApp.ip=localhost",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        "--ServerApp.log_level=WARN",
+        f"--LabApp.default_url=/lab/tree/{notebook.as_posix()}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    if not browser:
+        arguments.append("--no-browser")
+    if os.geteuid() == 0:
+        arguments.append("--allow-root")
+    return arguments
+
+
+def has_display() -> bool:
+    """Tell whether a browser can be opened on this machine."""
+    return sys.platform in {"darwin", "win32"} or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+
+
+def free_port() -> int:
+    """Return the first port of the usual ones that nobody listens on."""
+    for port in PORTS:
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise BadParameter(f"none from {PORTS[0]} to {PORTS[-1]} is free", param_hint="--port")

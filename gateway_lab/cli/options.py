@@ -1,0 +1,40 @@
+"""Arguments and options that several verbs share, so that each means the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from typer import Argument, BadParameter, Option
+
+from gateway_lab.cli.report import Format
+
+ConfigFile: TypeAlias = Annotated[Path, Argument(help="A config, YAML or JSON.", metavar="CONFIG")]
+ConfigFiles: TypeAlias = Annotated[
+    list[Path], Argument(help="Configs, YAML or JSON.", metavar="CONFIG…")
+]
+CaptureFile: TypeAlias = Annotated[
+    Path, Argument(help="A capture: a file, a folder or a quoted glob.", metavar="CAPTURE")
+]
+Form: TypeAlias = Annotated[
+    Format, Option("--format", help="For people, for programs or for a pull request.")
+]
+Limit: TypeAlias = Annotated[int, Option(min=0, help="Rows shown of each table.")]
+Bindings: TypeAlias = Annotated[
+    list[str] | None,
+    Option(
+        "--source",
+        metavar="NAME=PROTOCOL:CHANNEL",
+        help="Which captured channel a source reads, where its own does not occur; repeatable.",
+    ),
+]
+
+
+def bindings(given: list[str] | None) -> dict[str, str]:
+    """Return `--source` options as source to captured channel."""
+    pairs = [each.partition("=") for each in given or ()]
+    for name, _, channel in pairs:
+        if not name or ":" not in channel:
+            msg = f"{name!r} is not written like business=kafka:business-events"
+            raise BadParameter(msg, param_hint="--source")
+    return {name: channel for name, _, channel in pairs}

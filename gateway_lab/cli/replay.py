@@ -1,0 +1,56 @@
+"""`gateway-lab replay`: where every captured message would go."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from typer import Option
+
+import gateway_lab as gl
+from gateway_lab.cli.options import Bindings, CaptureFile, ConfigFile, Form, Limit, bindings
+from gateway_lab.cli.report import Format, Report, table
+
+EXAMPLES = """
+`gateway-lab replay data/business.yaml data/business.parquet`  the books of each router
+
+`gateway-lab replay routes.yaml monday.parquet --by channels --limit 50`  what is written where
+
+`gateway-lab replay routes.yaml monday.parquet --every 5m --format json`  deliveries over time
+"""
+
+
+class By(StrEnum):
+    """What the counts are about."""
+
+    ROUTERS = "routers"
+    ROUTES = "routes"
+    TARGETS = "targets"
+    CHANNELS = "channels"
+
+
+def replay(
+    config: ConfigFile,
+    capture: CaptureFile,
+    *,
+    by: Annotated[By, Option(help="What to count by; routers and targets always balance.")] = (
+        By.ROUTERS
+    ),
+    every: Annotated[str | None, Option(help="Count per target and step of time: 10s, 1m.")] = None,
+    source: Bindings = None,
+    limit: Limit = 20,
+    form: Form = Format.TABLE,
+) -> None:
+    """Sends nothing: count where each captured message would go, and why not."""
+    routes, traffic = gl.read_config(config), gl.scan_capture(capture)
+    result = gl.replay(routes, traffic, sources=bindings(source))
+    if every is not None:
+        tables = [table("over_time", result.over_time(every=every), limit=limit)]
+    elif by is By.ROUTERS:
+        tables = [
+            table("routers", result.routers(), limit=limit),
+            table("targets", result.targets(), limit=limit),
+        ]
+    else:
+        tables = [table(by.value, getattr(result, by.value)(), limit=limit)]
+    Report(facts=result.facts, tables=tables).show(form)

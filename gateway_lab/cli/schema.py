@@ -1,0 +1,18 @@
+"""`gateway-lab schema`: the JSON Schema of a config, for editors."""
+
+from __future__ import annotations
+
+import json
+
+import gateway_lab as gl
+
+EXAMPLES = """
+`gateway-lab schema > gateway_lab.schema.json`  then begin a config with
+
+`# yaml-language-server: $schema=gateway_lab.schema.json`
+"""
+
+
+def schema() -> None:
+    """Print the JSON Schema of a config; editors complete and check with it."""
+    print(json.dumps(gl.GatewayConfig.model_json_schema(by_alias=True), indent=2))

@@ -1,0 +1,307 @@
+"""Hypothesis strategies: random rules that are well-typed, and random events to try them on.
+
+    @given(rule=conditions(scope), seed=seeds())
+    def test_something(rule, seed):
+        node = resolve(rule, scope)
+        rows = random_rows(references(node), 100, seed)
+
+Constants in rules and values in events come from the same pools, so that rules also match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from gateway_lab.events.event_type import Kind, Schema, ValueType
+from gateway_lab.rules.functions import FUNCTIONS, UNITS, Function, Parameter, Signature
+from gateway_lab.rules.tree import BOOLEAN, Reference, Value
+from gateway_lab.rules.types import Scope
+
+TEXTS = (
+    *("", "a", "A", "b", "ab", "ba", "abc", "aab", "Ab", "é", "É", "ß", "ẞ", "İ", "ſ", "K", "e\u0301"),
+    *("😀", "a😀b", "日本", "\0", "a\0b", " ", "  a ", "\t", "a\n", "a\nb", "\r\n", "\u00a0", "\ufeff"),
+    *("5", "-5", "007", "+5", " 5", "5 ", "-0", "-", "9223372036854775807", "9223372036854775808"),
+    *("-9223372036854775808", "12345678901234567890", "1.5", "-0.0", "1e3", "1E-2", "1e999", ".5", "1."),
+    *("inf", "nan", "0x1F", "1_000", "٣", "٣٤", "true", "false", "TRUE", "t", "null", "NULL"),
+    *("a,b", ",", "a,,b", "a%b", "a_b", "%", "_", "\\", "a\\b", "'", '"', "it's", "{x}", "$1", "${1}"),
+    *("high", "critical", "id-7", "id-42", "ID-7", "2026-01-31T12:00:00Z", "x" * 300),
+)
+INTEGERS = (
+    *(0, 1, -1, 2, -2, 3, 5, 7, -7, 10, 60, 100, 1000, 2**31 - 1, 2**31, 2**32, 2**53, 2**53 + 1),
+    *(-(2**53) - 1, 2**62, 2**63 - 1, 2**63 - 2, -(2**63), -(2**63) + 1, 3037000500),
+)
+NUMBERS = (
+    *(0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, 2.5, -2.5, 3.0, 7.0, 0.1, 0.2, 0.3, 1000.0, 1e16),
+    *(0.49999999999999994, 5e-324, 2.2250738585072014e-308, 1e308, -1e308, 1.7976931348623157e308),
+    *(4503599627370495.5, 4503599627370497.0, 9007199254740993.0, 9.223372036854775807e18),
+    *(-9.223372036854775808e18, 9.223372036854774e18, 1e19, 123456789.125),
+)
+TAME_NUMBERS = (0.0, 0.5, -0.5, 1.0, 1.25, -2.75, 1000.0, 123456.125, -65536.5)
+"""For lists, whose sums DuckDB rounds at each step: here every step is exact."""
+TIMES = (
+    *(0, 1, -1, 999, 1000, -1000, -1001, 59_999_999, 86_399_999_999, 86_400_000_000, -86_400_000_000),
+    *(1_700_000_000_123_456, 951_782_400_000_000, 1_709_164_800_000_000, 1_767_225_599_999_999),
+    *(-62_135_596_800_000_000, 253_402_300_799_999_999),
+)
+POOLS: dict[Kind, Sequence[Any]] = {
+    Kind.TEXT: TEXTS,
+    Kind.BOOLEAN: (True, False),
+    Kind.INTEGER: INTEGERS,
+    Kind.NUMBER: NUMBERS,
+    Kind.TIMESTAMP: TIMES,
+    Kind.OBJECT: (b"{}", b'{"a":1}'),
+}
+PATTERNS = ("a", "a%", "%a", "%a%", "_", "%_%", "a_%", "", "%", "%%", "a%b", "%A_", "é%", "_\n%", "%,%", "\\%")
+ESCAPED = ("a!%b", "!_%", "%!!%", "a!_b", "!%")
+REGEXES = (
+    *("a", "^a", "a$", "^a$", "^$", "", "a|b", "(a|b)+", "^[a-z]*$", r"\d+", r"\w", r"^\w+$", r"\s", r"\S\s?\S"),
+    *(".", "^.$", "a.b", "[^a]", r"[^\d]", "(a)?b", "a{2}", "^(?:id|ID)-([0-9]+)$", "x{1,3}", "É", "😀", r"\.", "a*?b"),
+)
+
+
+def seeds() -> SearchStrategy[int]:
+    """Give seeds for `random_rows`."""
+    return st.integers(0, 2**32 - 1)
+
+
+# --- values and events ---
+
+
+def random_rows(
+    references: Sequence[Reference], count: int, seed: int
+) -> list[tuple[Value, ...]]:
+    """Make messages: one value for each reference, a fifth of them NULL."""
+    random = Random(seed)  # noqa: S311
+    return [tuple(_value(each.type, random) for each in references) for _ in range(count)]
+
+
+def _value(type_: ValueType, random: Random) -> Value:
+    if random.random() < 0.2:  # noqa: PLR2004
+        return None
+    if type_.kind is Kind.LIST:
+        item = ValueType(type_.item or Kind.OBJECT)
+        return [_item(item, random) for _ in range(random.choice((0, 1, 1, 2, 3, 5)))]
+    return _scalar(type_.kind, random)
+
+
+def _item(type_: ValueType, random: Random) -> Value:
+    if type_.kind is Kind.NUMBER and random.random() < 0.9:  # noqa: PLR2004
+        return random.choice(TAME_NUMBERS)
+    return None if type_.kind is Kind.NUMBER else _value(type_, random)
+
+
+def _scalar(kind: Kind, random: Random) -> Any:
+    """Take a value of the pool, or now and then one that nobody thought of."""
+    if random.random() < 0.7:  # noqa: PLR2004
+        return random.choice(POOLS[kind])
+    match kind:
+        case Kind.TEXT:
+            return "".join(random.choices("abAB15,.-% é\n", k=random.randrange(6)))
+        case Kind.INTEGER:
+            return random.randrange(-(2 ** random.choice((4, 31, 63))), 2**63)
+        case Kind.NUMBER:
+            return random.uniform(-1, 1) * 10.0 ** random.randrange(-300, 300)
+        case Kind.TIMESTAMP:
+            return random.randrange(TIMES[-2], TIMES[-1])
+    return random.choice(POOLS[kind])
+
+
+def events(schema: Schema) -> SearchStrategy[Any]:
+    """Give JSON values that a schema without patterns and bounds allows."""
+    value = _of_type(schema)
+    return st.none() | value if schema.nullable else value
+
+
+def _of_type(schema: Schema) -> SearchStrategy[Any]:
+    if schema.enum is not None:
+        return st.sampled_from(schema.enum)
+    match schema.type:
+        case "object":
+            return _objects(schema)
+        case "array":
+            return st.lists(events(schema.items or Schema(type="string")), max_size=4)
+        case "string" if schema.date_time:
+            return st.sampled_from(("2026-01-31T12:00:00Z", "1970-01-01T00:00:00.5+01:00"))
+        case "boolean":
+            return st.booleans()
+        case "integer":
+            return st.sampled_from(INTEGERS)
+        case "number":
+            return st.sampled_from(NUMBERS)
+    return st.sampled_from(TEXTS)
+
+
+def _objects(schema: Schema) -> SearchStrategy[Any]:
+    fields = {name: events(child) for name, child in (schema.properties or {}).items()}
+    required = {name: field for name, field in fields.items() if name in schema.required}
+    optional = {name: field for name, field in fields.items() if name not in schema.required}
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+# --- rules ---
+
+
+def conditions(scope: Scope, *, max_depth: int = 5) -> SearchStrategy[str]:
+    """Give rules that are TRUE, FALSE or NULL for a message.
+
+    Constants in them may make a part NULL for all messages, which `resolve` refuses with the
+    code always-null or division-by-zero, and a rule may be too long.
+    """
+    return expressions(scope, BOOLEAN, max_depth=max_depth)
+
+
+@st.composite
+def expressions(draw: DrawFn, scope: Scope, type_: ValueType, *, max_depth: int = 5) -> str:
+    """Give rules of one type."""
+    leaves = _leaves(scope, type_)
+    calls = _CALLS.get(type_, [])
+    if not calls or (leaves and (max_depth == 0 or draw(st.integers(0, max_depth)) == 0)):
+        return draw(st.sampled_from(leaves) | _literals(type_)) if leaves else draw(_literals(type_))
+    if max_depth <= -2:  # noqa: PLR2004
+        return draw(_literals(type_))
+    return draw(calls_of(scope, draw(st.sampled_from(calls)), type_, max_depth=max_depth))
+
+
+@st.composite
+def calls_of(
+    draw: DrawFn, scope: Scope, function: Function, type_: ValueType, *, max_depth: int = 5
+) -> str:
+    """Give calls of one function that give one type."""
+    if function.name == "case":
+        signature = _case_signature(type_, draw(st.integers(1, 2)), draw(st.booleans()))
+    else:
+        signature = draw(st.sampled_from([s for s in function.signatures if s.returns == type_]))
+    count = len(signature.parameters) + (draw(st.integers(0, 2)) if signature.variadic else 0)
+    args = [
+        draw(_argument(scope, parameter, max_depth - 1))
+        for parameter in signature.expand(count) or ()
+    ]
+    return write(function, args)
+
+
+def _argument(scope: Scope, parameter: Parameter, depth: int) -> SearchStrategy[str]:
+    if make := _CONSTANTS.get(parameter.constant):
+        return make
+    if parameter.constant == "value":
+        return _literals(parameter.type)
+    if parameter.type.kind in {Kind.LIST, Kind.OBJECT}:
+        return st.sampled_from(_leaves(scope, parameter.type))
+    return expressions(scope, parameter.type, max_depth=depth)
+
+
+def write(function: Function, args: Sequence[str]) -> str:
+    """Write a call as a user would, in parentheses where it is an operator."""
+    form = _FORMS.get(function.name)
+    if form is not None:
+        return form(args)
+    if function.usage.startswith("x "):
+        return f"({f' {function.name} '.join(args)})"
+    return f"{function.name}({', '.join(args)})"
+
+
+def _case(args: Sequence[str]) -> str:
+    pairs = zip(args[::2], args[1::2], strict=False)
+    branches = " ".join(f"when {condition} then {value}" for condition, value in pairs)
+    other = f" else {args[-1]}" if len(args) % 2 else ""
+    return f"case {branches}{other} end"
+
+
+def _like(word: str) -> Callable[[Sequence[str]], str]:
+    return lambda args: f"({args[0]} {word} {' escape '.join(args[1:])})"
+
+
+_FORMS: dict[str, Callable[[Sequence[str]], str]] = {
+    "case": _case,
+    "like": _like("like"),
+    "ilike": _like("ilike"),
+    "in": lambda args: f"({args[0]} in ({', '.join(args[1:])}))",
+    "between": lambda args: f"({args[0]} between {args[1]} and {args[2]})",
+    "and": lambda args: f"({' and '.join(args)})",
+    "or": lambda args: f"({' or '.join(args)})",
+    "not": lambda args: f"(not {args[0]})",
+    "negate": lambda args: f"(- {args[0]})",
+    "is null": lambda args: f"({args[0]} is null)",
+    "is true": lambda args: f"({args[0]} is true)",
+    "is false": lambda args: f"({args[0]} is not false)",
+    "is not distinct from": lambda args: f"({args[0]} is distinct from {args[1]})",
+    "= any": lambda args: f"({args[0]} = any({args[1]}))",
+    "[]": lambda args: f"{args[0]}[{args[1]}]",
+    **{
+        f"try_cast {target}": lambda args, target=target: f"try_cast({args[0]} as {target})"  # type: ignore[misc]
+        for target in ("integer", "number", "boolean", "text")
+    },
+}
+
+
+def quote(text: str) -> str:
+    """Write a text constant."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+_CONSTANTS: dict[str, SearchStrategy[str]] = {
+    "pattern": st.sampled_from(PATTERNS).map(quote),
+    "regex": st.sampled_from(REGEXES).map(quote),
+    "position": st.integers(1, 5).map(str),
+    "count": st.integers(0, 4).map(str),
+    "some": st.sampled_from([text for text in TEXTS if text]).map(quote),
+    "escape": st.just("'!'"),
+    "unit": st.sampled_from(UNITS).map(quote),
+}
+
+
+def _literals(type_: ValueType) -> SearchStrategy[str]:
+    return st.sampled_from(POOLS[type_.kind]).map(lambda value: literal(value, type_.kind))
+
+
+def literal(value: Any, kind: Kind) -> str:
+    """Write a constant of a kind."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if kind is Kind.TIMESTAMP:
+        return f"timestamp '{_write_time(value)}'"
+    text = repr(value)
+    return f"({text})" if text.startswith("-") else text
+
+
+def _write_time(time: int) -> str:
+    from datetime import UTC, datetime, timedelta
+
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _leaves(scope: Scope, type_: ValueType) -> list[str]:
+    return [
+        ".".join(path)
+        for event in scope.events.values()
+        for path, schema in event.paths()
+        if Parameter(type_).takes(schema.value_type)
+    ]
+
+
+def _case_signature(type_: ValueType, branches: int, has_else: bool) -> Signature:  # noqa: FBT001
+    pair = (Parameter(BOOLEAN), Parameter(type_))
+    return Signature(pair * branches + (Parameter(type_),) * has_else, type_)
+
+
+def _calls() -> Iterator[tuple[ValueType, Function]]:
+    for function in FUNCTIONS.values():
+        if function.name == "case":
+            for kind in POOLS:
+                if kind is not Kind.OBJECT:
+                    yield ValueType(kind), function
+        elif not function.is_aggregate:
+            for returns in dict.fromkeys(each.returns for each in function.signatures):
+                yield returns, function
+
+
+_CALLS: dict[ValueType, list[Function]] = {}
+for _type, _function in _calls():
+    _CALLS.setdefault(_type, []).append(_function)
