@@ -10,7 +10,7 @@ import gc
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, Final, TypeAlias, TypeGuard, cast
 
@@ -70,7 +70,8 @@ class Decoder:
         self._read = msgspec.json.Decoder(self._struct.type, dec_hook=DEC_HOOK).decode
         self._columns = [_compile_column(event_type, self._struct, path) for path in paths]
         self._values_of = _compile_row(self._columns)
-        self._checks_again = _is_beyond_structs(event_type.schema)
+        top = replace(event_type.schema, properties=event_type.schema.properties or {})
+        self._checks_again = _is_beyond_structs(top)  # the top is a struct in any case
         self._surely_shallow = min(2 * limits.max_levels, limits.max_bytes)
 
     def decode(self, body: bytes | None) -> tuple[Value, ...]:
@@ -188,9 +189,9 @@ def _gc_paused() -> Iterator[None]:
 
 
 def _is_beyond_structs(schema: Schema) -> bool:
-    """Say whether declared and typed undeclared fields meet in one object, which no struct has."""
+    """Say whether some struct has a schema for fields that are not declared, which msgspec lacks."""
     declared = schema.properties or {}
-    if declared and isinstance(schema.additional, Schema):
+    if schema.properties is not None and isinstance(schema.additional, Schema):
         return True
     nested = [*declared.values(), schema.items, schema.additional]
     return any(_is_beyond_structs(each) for each in nested if isinstance(each, Schema))
