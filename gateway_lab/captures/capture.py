@@ -6,21 +6,27 @@ asked for, and what is larger than memory streams.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from gateway_lab.captures.binding import Sources
 from gateway_lab.captures.digest import digest_of
 from gateway_lab.captures.format import INVALID, CaptureMetadata
+from gateway_lab.captures.mask import mask_frame, masked_names
+from gateway_lab.captures.rows import message_of
 from gateway_lab.captures.sampling import sample_rank
 from gateway_lab.captures.write import write_batches
+from gateway_lab.config.compile import compile_plan
+from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.plan import Plan
 from gateway_lab.errors import CaptureError
+from gateway_lab.findings import Severity
 from gateway_lab.messages.message import Message
 
 
@@ -111,6 +117,25 @@ class Capture:
             return self.head(0)
         return self._narrowed(self.frame.filter(sample_rank(seed) <= pl.lit(bound, pl.UInt64)))
 
+    def mask(self, config: GatewayConfig, *, sources: Sources | None = None) -> Capture:
+        """Mask what a config marks as private; write the result to keep it.
+
+        Equal values have equal masks in this process, or wherever GATEWAY_MASK_KEY is the same.
+
+        Args:
+            config: Says what is private: `x-private` of event types, `private` of sources.
+            sources: Source name to `broker:channel`, for messages from other places.
+
+        Raises:
+            CaptureError: The config has errors.
+            ReplayError: `sources` names what the config does not have.
+        """
+        plan = _plan_of(config)
+        is_handled = self.metadata.stage == "handled"
+        frame = mask_frame(self.frame, plan, sources=sources or {}, is_handled=is_handled)
+        masked = tuple(dict.fromkeys((*self.metadata.masked, *masked_names(plan))))
+        return Capture(frame, replace(self.metadata, masked=masked, digest=None))
+
     def write(self, path: str | Path) -> None:
         """Write the capture to a file, which appears whole or not at all.
 
@@ -163,22 +188,14 @@ class Capture:
         return f"<div>{escape(repr(self))}<table><tr>{head}</tr>{body}</table></div>"
 
 
-def message_of(row: Mapping[str, Any]) -> Message:
-    """Make a message of a row of a capture's frame."""
-    headers = tuple((item["name"], item["value"]) for item in row["headers"] or ())
-    return Message(
-        body=row["body"],
-        key=row["key"],
-        headers=headers,
-        timestamp=row["timestamp"],
-        received=row["received"],
-        broker=row["broker"] or "",
-        protocol=row["kind"] or "",
-        channel=row["channel"] or "",
-        partition=row["partition"],
-        position=row["position"],
-        seq=row["seq"],
-    )
+def _plan_of(config: GatewayConfig) -> Plan:
+    compiled = compile_plan(config)
+    if compiled.plan is None:
+        errors = [each for each in compiled.findings if each.severity is Severity.ERROR]
+        raise CaptureError(
+            f"the config has errors: {errors[0]}", where=config.name, hint="run gateway-lab check"
+        )
+    return compiled.plan
 
 
 def _utc(moment: datetime | str) -> datetime:

@@ -37,6 +37,7 @@ import polars as pl
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway_lab.captures.format import COLUMNS, INVALID, CaptureMetadata, decode_metadata
+from gateway_lab.captures.rows import headers_column
 from gateway_lab.errors import CaptureError
 
 NDJSON_ENDINGS = (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
@@ -242,7 +243,10 @@ def _header_bytes(value: Any) -> bytes:
 
 
 def _frame_of(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema={**COLUMNS, INVALID: pl.String()}, orient="row")
+    headers = headers_column([row.pop("headers") for row in rows])
+    schema = {**COLUMNS, INVALID: pl.String()}
+    plain = {name: dtype for name, dtype in schema.items() if name != "headers"}
+    return pl.DataFrame(rows, schema=plain).with_columns(headers).select(*schema)
 
 
 def _line_of(row: Mapping[str, Any]) -> dict[str, Any]:
