@@ -35,7 +35,7 @@ def check_constant(role: str, value: object, args: Sequence[Node]) -> Problem | 
             return _check_regex(value, args)
         case "pattern", str():
             return _check_pattern(value, args)
-        case "position" | "count", int():
+        case "position" | "count" | "group", int():
             lowest = int(role == "position")
             if not lowest <= value <= MAX_COUNT:
                 return Problem(f"this is a number from {lowest}", "there are no negative positions")

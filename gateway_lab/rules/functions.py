@@ -22,8 +22,8 @@ class Parameter:
 
     Attributes:
         constant: What constant it must be: "value", "pattern" (of `like`), "regex", "position"
-            (an integer from 1), "count" (an integer from 0), "some" (text, not empty),
-            "escape" (one character) or "unit"; empty for any expression.
+            (an integer from 1), "count" and "group" (integers from 0), "some" (text, not
+            empty), "escape" (one character) or "unit"; empty for any expression.
     """
 
     type: ValueType
@@ -72,6 +72,11 @@ class Function:
     partial: bool = False
     strict: bool = True
     deviation: str = ""
+
+    @property
+    def is_callable(self) -> bool:
+        """Say whether it is written `name(…)`."""
+        return self.usage.startswith((f"{self.name}(", "count(*)"))
 
     @property
     def is_aggregate(self) -> bool:
@@ -368,6 +373,7 @@ _ALL = (
         "text -> text",
         "text, text some -> text",
         meaning="Without the spaces (or the given characters) at both ends.",
+        deviation="DuckDB takes all spaces of Unicode away where no characters are given",
     ),
     _text(
         "ltrim",
@@ -434,7 +440,7 @@ _ALL = (
         "regexp_extract",
         "regexp_extract(x, 'regex'[, group])",
         "text, text regex -> text",
-        "text, text regex, integer count -> text",
+        "text, text regex, integer group -> text",
         meaning="What the first match (or its group) holds; empty if there is none.",
         deviation="classes such as `\\w` are ASCII; see Regular expressions",
     ),
@@ -514,6 +520,7 @@ _ALL = (
         group=TIMES,
         signatures=_signatures("timestamp -> integer"),
         meaning="Milliseconds since 1970, rounded down.",
+        deviation="DuckDB rounds to the nearest",
     ),
     Function(
         name="date_trunc",
@@ -537,6 +544,7 @@ _ALL = (
         "T, [T] -> boolean",
         SCALARS,
         "Whether x equals an element; else NULL if an element is NULL. FALSE for an empty list.",
+        "DuckDB says FALSE where the list is NULL, or x is NULL and the list empty",
     ),
     _list(
         "list_contains",

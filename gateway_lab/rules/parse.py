@@ -120,13 +120,22 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """An operator or function on its arguments; `written` is the place of its own word."""
+    """An operator or function on its arguments.
+
+    Attributes:
+        function: The name in the table; for a call the word in lower case, known or not.
+        span: The whole of it.
+        written: The place of its own word.
+        depth: How many of its kind are inside each other, itself too.
+        is_call: Whether it is written `name(…)`.
+    """
 
     function: str
     args: tuple[Syntax, ...]
     span: Span
     written: Span
     depth: int
+    is_call: bool = False
 
 
 Syntax: TypeAlias = Name | Literal | Apply
@@ -474,7 +483,7 @@ class _Parser:
         elif not self.accept(")"):
             args = self.arguments()
         span = Span(word.span.start, self.tokens[self.at - 1].span.end)
-        return self.apply(name, tuple(args), span, word.span)
+        return replace(self.apply(name, tuple(args), span, word.span), is_call=True)
 
     def arguments(self) -> list[Syntax]:
         """Read arguments up to the closing parenthesis, which is taken."""

@@ -9,6 +9,7 @@ touch ASCII only; what an expression needs twice is bound once, so that size sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import polars as pl
@@ -49,15 +50,15 @@ def to_polars(node: Node) -> pl.Expr:
     return _TYPED[node.function](node, [to_polars(arg) for arg in node.args])
 
 
-def _bound(value: pl.Expr, use: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
-    """Use a value more than once without writing it more than once."""
-    made = pl.struct(x=value).struct.with_fields(y=use(pl.field("x")))
-    return made.struct.field("y")
+def _bound(use: Callable[..., pl.Expr], *args: pl.Expr) -> pl.Expr:
+    """Use arguments more than once without writing them more than once.
 
-
-def _bound_2(x: pl.Expr, y: pl.Expr, use: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> pl.Expr:
-    both = pl.struct(x=x, y=y)
-    return both.struct.with_fields(z=use(pl.field("x"), pl.field("y"))).struct.field("z")
+    Constants are repeated to full columns on the way.
+    """
+    names = [f"x{index}" for index in range(len(args))]
+    fields = pl.struct(**dict(zip(names, args, strict=True)))
+    used = use(*(pl.field(name) for name in names))
+    return fields.struct.with_fields(y=used).struct.field("y")
 
 
 # --- arithmetic ---
@@ -68,7 +69,7 @@ def _narrow(value: pl.Expr) -> pl.Expr:
 
 
 def _finite(value: pl.Expr) -> pl.Expr:
-    return _bound(value, lambda x: pl.when(x.is_finite()).then(x))
+    return _bound(lambda x: pl.when(x.is_finite()).then(x), value)
 
 
 def _arithmetic(operate: Callable[..., pl.Expr]) -> _Typed:
@@ -83,7 +84,12 @@ def _arithmetic(operate: Callable[..., pl.Expr]) -> _Typed:
 
 
 def _divide(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-    return _finite(x / y)
+    """Divide columns: by a constant, Polars multiplies with its inverse, which rounds twice."""
+
+    def divide(x: pl.Expr, y: pl.Expr) -> pl.Expr:
+        return x / pl.when(y != 0).then(y)
+
+    return _finite(_bound(divide, x, y))
 
 
 def _whole_division(x: pl.Expr, y: pl.Expr) -> pl.Expr:
@@ -91,7 +97,7 @@ def _whole_division(x: pl.Expr, y: pl.Expr) -> pl.Expr:
         quotient = x.abs() // pl.when(y != 0).then(y.abs())
         return pl.when((x < 0) == (y < 0)).then(quotient).otherwise(quotient * -1)
 
-    return _narrow(_bound_2(x.cast(pl.Int128), y.cast(pl.Int128), divide))
+    return _narrow(_bound(divide, x.cast(pl.Int128), y.cast(pl.Int128)))
 
 
 def _remainder(x: pl.Expr, y: pl.Expr) -> pl.Expr:
@@ -99,7 +105,7 @@ def _remainder(x: pl.Expr, y: pl.Expr) -> pl.Expr:
         left = x.abs() % pl.when(y != 0).then(y.abs())
         return pl.when(x < 0).then(left * -1).otherwise(left)
 
-    return _narrow(_bound_2(x.cast(pl.Int128), y.cast(pl.Int128), rest))
+    return _narrow(_bound(rest, x.cast(pl.Int128), y.cast(pl.Int128)))
 
 
 # --- text ---
@@ -151,7 +157,7 @@ def _strpos(text: pl.Expr, part: str) -> pl.Expr:
         found = text.str.contains(part, literal=True)
         return pl.when(found).then(before.cast(pl.Int64) + 1).when(~found).then(0)
 
-    return _bound(text, position)
+    return _bound(position, text)
 
 
 def _split_part(text: pl.Expr, separator: str, index: int) -> pl.Expr:
@@ -159,7 +165,7 @@ def _split_part(text: pl.Expr, separator: str, index: int) -> pl.Expr:
         found = text.str.split(separator).list.get(index - 1, null_on_oob=True)
         return pl.when(text.is_not_null()).then(found.fill_null(""))
 
-    return _bound(text, part)
+    return _bound(part, text)
 
 
 def _regexp_extract(text: pl.Expr, pattern: str, group: int = 0) -> pl.Expr:
@@ -167,7 +173,7 @@ def _regexp_extract(text: pl.Expr, pattern: str, group: int = 0) -> pl.Expr:
         found = text.str.extract(translate(pattern), group)
         return pl.when(text.is_not_null()).then(found.fill_null(""))
 
-    return _bound(text, extract)
+    return _bound(extract, text)
 
 
 def _length(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
@@ -189,19 +195,19 @@ def _case(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
 
 
 def _nullif(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-    return _bound_2(x, y, lambda x, y: pl.when(x.ne_missing(y)).then(x))
+    return _bound(lambda x, y: pl.when(x.ne_missing(y)).then(x), x, y)
 
 
 def _extreme(better: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> _Plain:
     """Fold from the left, so that the first of equal values (0.0 and -0.0) stays."""
 
     def choose(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-        return _bound_2(x, y, lambda x, y: pl.when(x.is_null() | better(y, x)).then(y).otherwise(x))
+        return pl.when(x.is_null() | better(y, x)).then(y).otherwise(x)
 
     def fold(*args: pl.Expr) -> pl.Expr:
         result = args[0]
         for arg in args[1:]:
-            result = choose(result, arg)
+            result = _bound(choose, result, arg)
         return result
 
     return fold
@@ -279,20 +285,19 @@ def _level(columns: Sequence[pl.Series]) -> list[pl.Series]:
     ]
 
 
-def _any(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+def _any(value: pl.Expr, items: pl.Expr) -> pl.Expr:
     """Say whether an element is equal; else NULL where an element is NULL."""
-    value, items = args
 
     def test(value: pl.Expr, items: pl.Expr) -> pl.Expr:
         found = items.list.contains(value)
         unknown = items.list.len() > items.list.drop_nulls().list.len()
         return pl.when(value.is_not_null() & (found | ~unknown)).then(found)
 
-    return _bound_2(value, items, test)
+    return _bound(test, value, items)
 
 
 def _contains_item(items: pl.Expr, value: pl.Expr) -> pl.Expr:
-    return _bound_2(value, items, lambda x, y: pl.when(x.is_not_null()).then(y.list.contains(x)))
+    return _bound(lambda x, y: pl.when(x.is_not_null()).then(y.list.contains(x)), value, items)
 
 
 def _is_in(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
@@ -312,11 +317,11 @@ _PLAIN: dict[str, _Plain] = {
     "<=": lambda x, y: x <= y,
     ">": lambda x, y: x > y,
     ">=": lambda x, y: x >= y,
-    "between": lambda x, low, high: _bound(x, lambda x: (x >= low) & (x <= high)),
+    "between": partial(_bound, lambda x, low, high: (x >= low) & (x <= high)),
     "is null": lambda x: x.is_null(),
     "is not distinct from": lambda x, y: x.eq_missing(y),
-    "and": lambda *args: pl.all_horizontal(*args),
-    "or": lambda *args: pl.any_horizontal(*args),
+    "and": pl.all_horizontal,
+    "or": pl.any_horizontal,
     "not": lambda x: ~x,
     "is true": lambda x: x.fill_null(value=False),
     "is false": lambda x: (~x).fill_null(value=False),
@@ -327,13 +332,13 @@ _PLAIN: dict[str, _Plain] = {
     "floor": lambda x: x.floor(),
     "ceil": lambda x: x.ceil(),
     "sign": lambda x: x.sign().cast(pl.Int64),
-    "||": lambda *args: pl.concat_str(*args),
+    "||": pl.concat_str,
     "lower": _lower,
     "upper": _upper,
     "starts_with": lambda x, y: x.str.starts_with(y),
     "ends_with": lambda x, y: x.str.ends_with(y),
     "contains": lambda x, y: x.str.contains(y, literal=True),
-    "coalesce": lambda *args: pl.coalesce(*args),
+    "coalesce": pl.coalesce,
     "nullif": _nullif,
     "greatest": _extreme(lambda new, old: new > old),
     "least": _extreme(lambda new, old: new < old),
@@ -348,6 +353,7 @@ _PLAIN: dict[str, _Plain] = {
     "second": _part("second"),
     "isodow": _part("weekday"),
     "dayofweek": lambda time: _part("weekday")(time) % 7,
+    "= any": _any,
     "list_contains": _contains_item,
     "list_min": lambda items: items.list.min(),
     "list_max": lambda items: items.list.max(),
@@ -379,7 +385,6 @@ _TYPED: dict[str, _Typed] = {
     "try_cast integer": _to_integer,
     "try_cast number": _to_number,
     "date_trunc": _date_trunc,
-    "= any": _any,
     "[]": _with_constants(lambda x, index: x.list.get(index - 1, null_on_oob=True)),
     "list_sum": _sum,
     "list_avg": _by_row(runtime.average),

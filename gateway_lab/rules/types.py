@@ -110,7 +110,7 @@ class _Resolver:
         name = ALIASES.get(syntax.function, syntax.function)
         function = FUNCTIONS.get(name)
         written = self.text[syntax.written.start : syntax.written.end]
-        if function is None or (written.lower() not in function.usage and name == syntax.function):
+        if function is None or (syntax.is_call and not function.is_callable):
             self.unknown_function(syntax, written)
         if function.is_aggregate and (not self.scope.aggregates or self.aggregate):
             hint = f"it stands inside {self.aggregate}" if self.aggregate else ""
@@ -123,7 +123,7 @@ class _Resolver:
         return function
 
     def unknown_function(self, syntax: Apply, written: str) -> NoReturn:
-        hint = _INSTEAD.get(written.lower()) or did_you_mean(written, _WRITTEN)
+        hint = _INSTEAD.get(written.lower()) or did_you_mean(written, _CALLABLE)
         problem = f"there is no function `{written}` in the rule language"
         self.fail(syntax.written, "unsupported-function", problem, hint)
 
@@ -274,7 +274,7 @@ def _text_and_number(args: tuple[Node, ...]) -> str:
     return f"make a number of the text: try_cast(x as {kind})"
 
 
-_WRITTEN = [name for name in FUNCTIONS if name.isidentifier() and name not in {"case", "not"}]
+_CALLABLE = [function.name for function in FUNCTIONS.values() if function.is_callable]
 
 _INSTEAD = {
     "nvl": "use coalesce(x, y)",

@@ -23,12 +23,70 @@ from gateway_lab.rules.tree import BOOLEAN, Reference, Value
 from gateway_lab.rules.types import Scope
 
 TEXTS = (
-    *("", "a", "A", "b", "ab", "ba", "abc", "aab", "Ab", "é", "É", "ß", "ẞ", "İ", "ſ", "K", "e\u0301"),
-    *("😀", "a😀b", "日本", "\0", "a\0b", " ", "  a ", "\t", "a\n", "a\nb", "\r\n", "\u00a0", "\ufeff"),
+    *(
+        "",
+        "a",
+        "A",
+        "b",
+        "ab",
+        "ba",
+        "abc",
+        "aab",
+        "Ab",
+        "é",
+        "É",
+        "ß",
+        "ẞ",
+        "İ",
+        "ſ",
+        "K",
+        "e\u0301",
+    ),
+    *(
+        "😀",
+        "a😀b",
+        "日本",
+        "\0",
+        "a\0b",
+        " ",
+        "  a ",
+        "\t",
+        "a\n",
+        "a\nb",
+        "\r\n",
+        "\u00a0",
+        "\ufeff",
+    ),
     *("5", "-5", "007", "+5", " 5", "5 ", "-0", "-", "9223372036854775807", "9223372036854775808"),
-    *("-9223372036854775808", "12345678901234567890", "1.5", "-0.0", "1e3", "1E-2", "1e999", ".5", "1."),
+    *(
+        "-9223372036854775808",
+        "12345678901234567890",
+        "1.5",
+        "-0.0",
+        "1e3",
+        "1E-2",
+        "1e999",
+        ".5",
+        "1.",
+    ),
     *("inf", "nan", "0x1F", "1_000", "٣", "٣٤", "true", "false", "TRUE", "t", "null", "NULL"),
-    *("a,b", ",", "a,,b", "a%b", "a_b", "%", "_", "\\", "a\\b", "'", '"', "it's", "{x}", "$1", "${1}"),
+    *(
+        "a,b",
+        ",",
+        "a,,b",
+        "a%b",
+        "a_b",
+        "%",
+        "_",
+        "\\",
+        "a\\b",
+        "'",
+        '"',
+        "it's",
+        "{x}",
+        "$1",
+        "${1}",
+    ),
     *("high", "critical", "id-7", "id-42", "ID-7", "2026-01-31T12:00:00Z", "x" * 300),
 )
 INTEGERS = (
@@ -44,7 +102,19 @@ NUMBERS = (
 TAME_NUMBERS = (0.0, 0.5, -0.5, 1.0, 1.25, -2.75, 1000.0, 123456.125, -65536.5)
 """For lists, whose sums DuckDB rounds at each step: here every step is exact."""
 TIMES = (
-    *(0, 1, -1, 999, 1000, -1000, -1001, 59_999_999, 86_399_999_999, 86_400_000_000, -86_400_000_000),
+    *(
+        0,
+        1,
+        -1,
+        999,
+        1000,
+        -1000,
+        -1001,
+        59_999_999,
+        86_399_999_999,
+        86_400_000_000,
+        -86_400_000_000,
+    ),
     *(1_700_000_000_123_456, 951_782_400_000_000, 1_709_164_800_000_000, 1_767_225_599_999_999),
     *(-62_135_596_800_000_000, 253_402_300_799_999_999),
 )
@@ -56,11 +126,61 @@ POOLS: dict[Kind, Sequence[Any]] = {
     Kind.TIMESTAMP: TIMES,
     Kind.OBJECT: (b"{}", b'{"a":1}'),
 }
-PATTERNS = ("a", "a%", "%a", "%a%", "_", "%_%", "a_%", "", "%", "%%", "a%b", "%A_", "é%", "_\n%", "%,%", "\\%")
-ESCAPED = ("a!%b", "!_%", "%!!%", "a!_b", "!%")
+PATTERNS = (
+    "a",
+    "a%",
+    "%a",
+    "%a%",
+    "_",
+    "%_%",
+    "a_%",
+    "",
+    "%",
+    "%%",
+    "a%b",
+    "%A_",
+    "é%",
+    "_\n%",
+    "%,%",
+    "\\%",
+    "a!%b",
+    "!_%",
+    "%!!%",
+    "a!_b",
+    "!%",
+)
 REGEXES = (
-    *("a", "^a", "a$", "^a$", "^$", "", "a|b", "(a|b)+", "^[a-z]*$", r"\d+", r"\w", r"^\w+$", r"\s", r"\S\s?\S"),
-    *(".", "^.$", "a.b", "[^a]", r"[^\d]", "(a)?b", "a{2}", "^(?:id|ID)-([0-9]+)$", "x{1,3}", "É", "😀", r"\.", "a*?b"),
+    *(
+        "a",
+        "^a",
+        "a$",
+        "^a$",
+        "^$",
+        "",
+        "a|b",
+        "(a|b)+",
+        "^[a-z]*$",
+        r"\d+",
+        r"\w",
+        r"^\w+$",
+        r"\s",
+        r"\S\s?\S",
+    ),
+    *(
+        ".",
+        "^.$",
+        "a.b",
+        "[^a]",
+        r"[^\d]",
+        "(a)?b",
+        "a{2}",
+        "^(?:id|ID)-([0-9]+)$",
+        "x{1,3}",
+        "É",
+        "😀",
+        r"\.",
+        "a*?b",
+    ),
 )
 
 
@@ -72,16 +192,14 @@ def seeds() -> SearchStrategy[int]:
 # --- values and events ---
 
 
-def random_rows(
-    references: Sequence[Reference], count: int, seed: int
-) -> list[tuple[Value, ...]]:
+def random_rows(references: Sequence[Reference], count: int, seed: int) -> list[tuple[Value, ...]]:
     """Make messages: one value for each reference, a fifth of them NULL."""
     random = Random(seed)  # noqa: S311
     return [tuple(_value(each.type, random) for each in references) for _ in range(count)]
 
 
 def _value(type_: ValueType, random: Random) -> Value:
-    if random.random() < 0.2:  # noqa: PLR2004
+    if random.random() < 0.2:
         return None
     if type_.kind is Kind.LIST:
         item = ValueType(type_.item or Kind.OBJECT)
@@ -90,14 +208,14 @@ def _value(type_: ValueType, random: Random) -> Value:
 
 
 def _item(type_: ValueType, random: Random) -> Value:
-    if type_.kind is Kind.NUMBER and random.random() < 0.9:  # noqa: PLR2004
+    if type_.kind is Kind.NUMBER and random.random() < 0.9:
         return random.choice(TAME_NUMBERS)
     return None if type_.kind is Kind.NUMBER else _value(type_, random)
 
 
 def _scalar(kind: Kind, random: Random) -> Any:
     """Take a value of the pool, or now and then one that nobody thought of."""
-    if random.random() < 0.7:  # noqa: PLR2004
+    if random.random() < 0.7:
         return random.choice(POOLS[kind])
     match kind:
         case Kind.TEXT:
@@ -161,8 +279,10 @@ def expressions(draw: DrawFn, scope: Scope, type_: ValueType, *, max_depth: int 
     leaves = _leaves(scope, type_)
     calls = _CALLS.get(type_, [])
     if not calls or (leaves and (max_depth == 0 or draw(st.integers(0, max_depth)) == 0)):
-        return draw(st.sampled_from(leaves) | _literals(type_)) if leaves else draw(_literals(type_))
-    if max_depth <= -2:  # noqa: PLR2004
+        return (
+            draw(st.sampled_from(leaves) | _literals(type_)) if leaves else draw(_literals(type_))
+        )
+    if max_depth <= -2:
         return draw(_literals(type_))
     return draw(calls_of(scope, draw(st.sampled_from(calls)), type_, max_depth=max_depth))
 
@@ -185,8 +305,8 @@ def calls_of(
 
 
 def _argument(scope: Scope, parameter: Parameter, depth: int) -> SearchStrategy[str]:
-    if make := _CONSTANTS.get(parameter.constant):
-        return make
+    if parameter.constant in _CONSTANTS:
+        return _CONSTANTS[parameter.constant]
     if parameter.constant == "value":
         return _literals(parameter.type)
     if parameter.type.kind in {Kind.LIST, Kind.OBJECT}:
@@ -215,6 +335,13 @@ def _like(word: str) -> Callable[[Sequence[str]], str]:
     return lambda args: f"({args[0]} {word} {' escape '.join(args[1:])})"
 
 
+def _extract(args: Sequence[str]) -> str:
+    """Put a group around the pattern where a group is asked for."""
+    text, pattern, *group = args
+    pattern = f"'({pattern[1:-1]})'" if group else pattern
+    return f"regexp_extract({', '.join((text, pattern, *group))})"
+
+
 _FORMS: dict[str, Callable[[Sequence[str]], str]] = {
     "case": _case,
     "like": _like("like"),
@@ -229,6 +356,7 @@ _FORMS: dict[str, Callable[[Sequence[str]], str]] = {
     "is true": lambda args: f"({args[0]} is true)",
     "is false": lambda args: f"({args[0]} is not false)",
     "is not distinct from": lambda args: f"({args[0]} is distinct from {args[1]})",
+    "regexp_extract": _extract,
     "= any": lambda args: f"({args[0]} = any({args[1]}))",
     "[]": lambda args: f"{args[0]}[{args[1]}]",
     **{
@@ -248,6 +376,7 @@ _CONSTANTS: dict[str, SearchStrategy[str]] = {
     "regex": st.sampled_from(REGEXES).map(quote),
     "position": st.integers(1, 5).map(str),
     "count": st.integers(0, 4).map(str),
+    "group": st.integers(0, 1).map(str),
     "some": st.sampled_from([text for text in TEXTS if text]).map(quote),
     "escape": st.just("'!'"),
     "unit": st.sampled_from(UNITS).map(quote),
