@@ -60,7 +60,7 @@ def command(notebook: Path, *, port: int, browser: bool) -> list[str]:
         "--ServerApp.ip=localhost",
         f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
-        "--ServerApp.log_level=WARN",
+        "--Application.log_level=WARN",
         f"--LabApp.default_url=/lab/tree/{notebook.as_posix()}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",

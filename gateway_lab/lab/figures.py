@@ -15,6 +15,8 @@ from gateway_lab.errors import ReplayError, did_you_mean
 from gateway_lab.lab.figure import Figure, draw
 from gateway_lab.lab.palette import COLOURS, NODE, colours, faint
 from gateway_lab.lab.sankey import Layer, sankey
+from gateway_lab.messages.books import Outcome
+from gateway_lab.routing.routed import DEAD_LETTER, DROP
 
 Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
 
@@ -23,10 +25,10 @@ class Replayed(Protocol):
     """What `gl.replay` gives, as far as it can be drawn."""
 
     def flow(self) -> pl.DataFrame:
-        """Count deliveries by source, router, route and target."""
+        """Count deliveries by source, router, route, target and outcome."""
 
-    def over_time(self, *, every: str) -> pl.DataFrame:
-        """Count deliveries by time and target."""
+    def over_time(self, every: str) -> pl.DataFrame:
+        """Count deliveries by time, router, target and outcome."""
 
 
 class Compared(Protocol):
@@ -38,7 +40,7 @@ class Compared(Protocol):
 
 FLOW = (
     Layer(column="source"),
-    Layer(column="router", within=("source",)),
+    Layer(column="router", within=("source",), absent="invalid"),
     Layer(column="route", within=("router",), absent="no route"),
     Layer(column="target", coloured=True),
 )
@@ -52,16 +54,19 @@ DIFF = (
 def flow(result: Replayed | Frame, *, title: str | None = None) -> Figure:
     """Draw where deliveries go: source, router, route, target.
 
+    What a target refuses ends in `dead_letter`, as it does in production.
+
     Args:
-        result: A replay, or a frame with columns `source, router, route, target, deliveries`.
+        result: A replay, or a frame with columns `source, router, route, target, outcome,
+            deliveries`.
         title: Left out: how many deliveries there are.
 
     Raises:
         ReplayError: The frame lacks a column.
     """
-    frame = _frame(
-        result, lambda replay: replay.flow(), (*(layer.column for layer in FLOW), "deliveries")
-    )
+    ways = [layer.column for layer in FLOW]
+    columns = (*ways, "outcome", "deliveries")
+    frame = _ended(_frame(result, lambda replay: replay.flow(), columns), ways)
     trace = sankey(
         frame,
         FLOW,
@@ -77,15 +82,16 @@ def over_time(result: Replayed | Frame, *, every: str = "1m", title: str | None 
     """Draw the deliveries per target over time, one on top of the other.
 
     Args:
-        result: A replay, or a frame with columns `time, target, deliveries`.
+        result: A replay, or a frame with columns `time, target, outcome, deliveries`.
         every: The width of a step, as `Replay.over_time` takes it; a frame has its own.
         title: Left out: what is drawn.
 
     Raises:
         ReplayError: The frame lacks a column.
     """
-    columns = ("time", "target", "deliveries")
-    frame = _frame(result, lambda replay: replay.over_time(every=every), columns)
+    columns = ("time", "target", "outcome", "deliveries")
+    given = _frame(result, lambda replay: replay.over_time(every), columns)
+    frame = _ended(given, ["time", "target"])
     chosen = _colours(result, frame["target"])
     traces = [
         {
@@ -228,6 +234,20 @@ def _frame(
                 f"the frame has no column {column!r}", hint=did_you_mean(column, frame.columns)
             )
     return frame.select(*dict.fromkeys(columns))
+
+
+def _ended(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Count deliveries where they end: at their target, dropped or as a dead letter."""
+    outcome = pl.col("outcome")
+    end = (
+        pl.when(outcome == Outcome.DROPPED)
+        .then(pl.lit(DROP))
+        .when(outcome == Outcome.DEAD_LETTERED)
+        .then(pl.lit(DEAD_LETTER))
+        .otherwise("target")
+    )
+    groups = frame.with_columns(target=end).group_by(keys, maintain_order=True)
+    return groups.agg(pl.col("deliveries").sum())
 
 
 def _colours(result: Any, names: Iterable[str | None]) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ class Layer:
 
     Attributes:
         within: Earlier layers that its labels belong to: routes of two routers that bear one
-            name are two nodes.
+            name are two nodes. A path that has none of them passes this layer by.
         absent: The label where a path has no value.
         coloured: Whether its nodes and the links into them have the colour of their names.
     """
@@ -49,9 +49,11 @@ def sankey(
     nodes: dict[tuple[str, ...], str] = {}
     links: dict[tuple[int, int], tuple[int, str]] = {}
     for row in frame.rows(named=True):
-        path = [_node(row, layer) for layer in layers]
-        for node, layer in zip(path, layers, strict=True):
-            nodes.setdefault(node, colours.get(node[-1], NODE) if layer.coloured else NODE)
+        path = []
+        for layer in layers:
+            if all(row[column] is not None for column in layer.within):
+                path.append(node := _node(row, layer))
+                nodes.setdefault(node, colours.get(node[-1], NODE) if layer.coloured else NODE)
         places = [list(nodes).index(node) for node in path]
         # A link has the colour of the last layer that has one: where the message ends up.
         colour = faint(nodes[path[-1]])

@@ -18,7 +18,8 @@ FLOW = pl.DataFrame(
         "source": ["business"] * 3,
         "router": ["by_priority"] * 3,
         "route": ["critical", None, None],
-        "target": ["critical", "low", "dead_letter"],
+        "target": ["critical", "low", "low"],
+        "outcome": ["delivered", "delivered", "dead_lettered"],
         "deliveries": [3, 40, 1],
     }
 )
@@ -26,6 +27,7 @@ TIMES = pl.DataFrame(
     {
         "time": [START, START, START + timedelta(minutes=1)],
         "target": ["low", "critical", "low"],
+        "outcome": ["delivered"] * 3,
         "deliveries": [4, 1, 6],
     }
 )
@@ -38,7 +40,7 @@ class Replayed:
     def flow(self) -> pl.DataFrame:
         return FLOW
 
-    def over_time(self, *, every: str) -> pl.DataFrame:
+    def over_time(self, every: str) -> pl.DataFrame:
         assert every == "5m"
         return TIMES
 
@@ -48,7 +50,18 @@ def test_a_flow_shows_every_delivery_and_says_how_many() -> None:
     links = figure.data[0].link
     assert links.value == (44, 3, 3, 41, 40, 1)
     assert repr(figure).startswith("44 deliveries, from their source to their target\n")
-    assert figure.frame.equals(FLOW)
+    assert figure.frame["target"].to_list() == ["critical", "low", "dead_letter"]
+
+
+def test_an_invalid_message_passes_no_route() -> None:
+    row = {"source": "a", "router": None, "route": None, "target": "dead_letter"}
+    frame = pl.DataFrame([row | {"outcome": "dead_lettered", "deliveries": 2}], FLOW.schema)
+    assert figures.flow(frame).data[0].node.label == ("a", "invalid", "dead_letter")
+
+
+def test_what_a_target_refuses_ends_as_a_dead_letter() -> None:
+    frame = TIMES.with_columns(outcome=pl.lit("dead_lettered"))
+    assert [line.name for line in figures.over_time(frame).data] == ["dead_letter"]
 
 
 def test_a_target_keeps_its_colour_when_a_figure_does_not_show_the_others() -> None:
