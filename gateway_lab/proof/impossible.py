@@ -32,9 +32,9 @@ def impossible_values(route: RuleRoute, spaces: Sequence[Space]) -> Iterator[Can
                 and true is not None
                 and not any(intersection(base.cuts, true) for base in bases)
             ):
-                constant = alone.constants[0]
-                enum = _enum(found.tested, reached)
-                yield CannotOccur(route.name, found.tested, constant.value, constant.span, enum)
+                constant, enum = alone.constants[0], _enum(found.tested, reached)
+                if constant.value is not None:
+                    yield CannotOccur(route.name, found.tested, constant.value, constant.span, enum)
 
 
 def _comparisons(node: Node | None) -> Iterator[Comparison]:

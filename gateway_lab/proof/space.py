@@ -53,6 +53,7 @@ class Space:
         self.bases: list[Domain] = []
         self._numbers: dict[Node, int] = {}
         self._above: dict[int, tuple[int, ...]] = {}
+        self._total: dict[int, tuple[int, ...]] = {}
         for reference in references:
             self.variable(reference)
         self._above |= self._find_parents()
@@ -66,6 +67,8 @@ class Space:
             self.bases.append(self._base(node))
             if isinstance(node, Call):
                 self._above[number] = tuple(map(self.variable, _needed(node)))
+                if _is_total(node):
+                    self._total[number] = self._above[number]
         return number
 
     def restrict(self, node: Node, domain: Domain) -> None:
@@ -74,13 +77,21 @@ class Space:
         self.bases[number] &= domain
 
     def is_possible(self, box: Box) -> bool:
-        """Say whether nothing has a value for which something else needs one and has none."""
+        """Say that no value stands without those it needs, nor is missing where they are all."""
         return not any(
-            box.get(above, self.bases[above]) == ONLY_NULL
-            for number, domain in box.items()
+            self._has_only_null_above(number, box)
             if not domain.null
-            for above in self._above.get(number, ())
+            else domain == ONLY_NULL and self._has_all_it_needs(number, box)
+            for number, domain in box.items()
         )
+
+    def _has_only_null_above(self, number: int, box: Box) -> bool:
+        above = self._above.get(number, ())
+        return any(box.get(each, self.bases[each]) == ONLY_NULL for each in above)
+
+    def _has_all_it_needs(self, number: int, box: Box) -> bool:
+        needs = self._total.get(number)
+        return needs is not None and not any(box.get(each, self.bases[each]).null for each in needs)
 
     def _find_parents(self) -> Mapping[int, tuple[int, ...]]:
         """Find the objects that hold each field, as far as rules speak of them."""
@@ -137,6 +148,14 @@ def _needed(node: Node) -> Iterable[Reference]:
                     yield from _needed(arg)
         case Field() | Meta() | Header():
             yield node
+
+
+def _is_total(node: Node) -> bool:
+    """Say whether an expression has a value whenever its references have."""
+    if not isinstance(node, Call):
+        return not isinstance(node, Literal) or node.value is not None
+    function = FUNCTIONS[node.function]
+    return function.strict and not function.partial and all(map(_is_total, node.args))
 
 
 def allowed(schema: Schema) -> Cuts:

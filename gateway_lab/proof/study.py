@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,8 @@ from gateway_lab.proof.witness import Answer, Witness, Witnesses
 from gateway_lab.rules.tree import references
 
 _STEPS = 2_000_000
-"""The work for one router and event type, in comparisons of two boxes: some seconds."""
+"""The work for one router and event type, in comparisons of two boxes: some seconds; and again
+for its witnesses, in conditions decided."""
 _MOST_BOXES_TRIED = 8
 
 
@@ -76,7 +77,7 @@ class Study:
     @cached_property
     def _witnesses(self) -> Witnesses:
         """Compiled when first needed."""
-        return Witnesses(self.space, self._conditions, self._guard)
+        return Witnesses(self.space, self._conditions, self._guard, Budget(_STEPS))
 
     def _study(self, number: int) -> Verdict:
         """Look at one route behind those before it, then count what it takes as taken."""
@@ -118,13 +119,19 @@ class Study:
             left = self._taken.left({})
         except TooComplexError:
             left = [{}]
+        self._witnesses.budget = Budget(_STEPS)  # this one question is always worth it
         return self._search(left, lambda answer: not answer.true), not left
 
     def _search(self, boxes: Iterable[Box], fits: Callable[[Answer], bool]) -> Witness | None:
         """Return the first message of some boxes of which the engine says what it should."""
-        for box in islice(boxes, _MOST_BOXES_TRIED):
-            for narrowed in (box, self._taken.narrow(box)):
-                for answer in self._witnesses.of(narrowed) if narrowed is not None else ():
-                    if fits(answer):
-                        return answer.witness
+        with suppress(TooComplexError):
+            for answer in self._answers(boxes):
+                if fits(answer):
+                    return answer.witness
         return None
+
+    def _answers(self, boxes: Iterable[Box]) -> Iterator[Answer]:
+        for box in islice(boxes, _MOST_BOXES_TRIED):
+            yield from self._witnesses.of(box)
+            if narrowed := self._taken.narrow(box):
+                yield from self._witnesses.of(narrowed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
@@ -19,7 +20,8 @@ from gateway_lab.proof.boxes import (
 from gateway_lab.proof.domain import Cover, Domain, each
 from gateway_lab.proof.space import Space
 
-_MOST_POINTS = 64
+_MOST_SPARED = 32
+_MOST_POINTS = 16
 """A box is found by the values of a variable that allows it no more than these."""
 
 
@@ -75,6 +77,7 @@ class Taken:
         self._everything: list[int] = []
         self._covers: dict[int, Cover] = {}
         self._nulls: set[int] = set()
+        self._spent: dict[int, Domain] = {}
         self._single, self._multiple = _Index(), _Index()
 
     def add(self, route: int, box: Box) -> None:
@@ -85,10 +88,15 @@ class Taken:
         elif len(box) > 1:
             self._multiple.add(Part(self._count, route, box))
         else:
-            ((variable, domain),) = box.items()
-            self._covers.setdefault(variable, Cover()).add(domain.cuts)
-            self._nulls |= {variable} if domain.null else set()
+            self._cover(*next(iter(box.items())))
             self._single.add(Part(self._count, route, box))
+
+    def _cover(self, variable: int, domain: Domain) -> None:
+        cover, base = self._covers.setdefault(variable, Cover()), self._space.bases[variable]
+        cover.add(domain.cuts)
+        self._nulls |= {variable} if domain.null else set()
+        if cover.has_all(base.cuts):
+            self._spent[variable] = Domain((), base.null and variable not in self._nulls)
 
     def left(self, box: Box) -> list[Box]:
         """Return what of a box no route so far takes; not narrowed to it where `narrow` will do.
@@ -96,10 +104,10 @@ class Taken:
         Raises:
             TooComplexError: It falls into too many pieces.
         """
-        if self._everything or any(map(self._is_used_up, self._covers)):
+        if self._everything or not all(self._spent.values()):
             return []
-        rest = self.narrow(box, box)
-        if rest is None:
+        rest = self.narrow(box, {**box, **self._spent})
+        if rest is None or not self._space.is_possible(rest):
             return []
         pieces, _ = self._minus(rest, self._near(rest, self._multiple))
         return [piece for piece in pieces if self.narrow(piece, piece) is not None]
@@ -117,20 +125,24 @@ class Taken:
         return rest
 
     def takers(self, box: Box) -> tuple[int, ...]:
-        """Name the routes that take a box of which nothing is left: one, if one does it alone."""
+        """Name the routes that take a box of which nothing is left: none that could be spared."""
         near = sorted(self._near(box, self._single) + self._near(box, self._multiple))
         alone = [part.route for part in near if is_within(box, part.box)]
         if alone or self._everything:
             return (min(alone + self._everything),)
-        try:
-            return self._minus(box, near)[1]
-        except TooComplexError:
-            return tuple(dict.fromkeys(part.route for part in near if meets(box, part.box)))
+        near = [part for part in near if meets(box, part.box)]
+        with suppress(TooComplexError):
+            near = self._without_spare(box, near)
+        return tuple(dict.fromkeys(part.route for part in near))
 
-    def _is_used_up(self, variable: int) -> bool:
-        base = self._space.bases[variable]
-        nulls_are = not base.null or variable in self._nulls
-        return nulls_are and self._covers[variable].has_all(base.cuts)
+    def _without_spare(self, box: Box, near: list[Part]) -> list[Part]:
+        """Leave out routes, the first ones first, as long as nothing of the box is left."""
+        needed = set(self._minus(box, near)[1])
+        for route in sorted(needed)[:_MOST_SPARED]:
+            rest = [part for part in near if part.route in needed - {route}]
+            if not self._minus(box, rest)[0]:
+                needed.remove(route)
+        return [part for part in near if part.route in needed]
 
     def _near(self, box: Box, index: _Index) -> list[Part]:
         found = {part.order: part for part in index.near(box, self._space)}

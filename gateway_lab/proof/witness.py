@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gateway_lab.events.decode import InvalidBody, compile_decoder
 from gateway_lab.events.event_type import EventType, Kind, Path, Schema
-from gateway_lab.proof.boxes import Box
+from gateway_lab.proof.boxes import Box, Budget
 from gateway_lab.proof.domain import ONLY_NULL
 from gateway_lab.proof.example import choices, example
 from gateway_lab.proof.space import Space
@@ -61,10 +61,17 @@ class Witnesses:
         space: What the messages of one event type may be.
         conditions: The routes' conditions; None is always TRUE.
         guard: What must be TRUE of a message for it to be of this event type.
+        budget: The work to spend, in conditions decided.
     """
 
-    def __init__(self, space: Space, conditions: Sequence[Node | None], guard: Node | None) -> None:
-        self._space = space
+    def __init__(
+        self,
+        space: Space,
+        conditions: Sequence[Node | None],
+        guard: Node | None,
+        budget: Budget,
+    ) -> None:
+        self._space, self.budget = space, budget
         self._inputs = references(*conditions, guard)
         self._guard = len(conditions)
         self._ask = compile_router((*conditions, guard), self._inputs, match="all", name="proof")
@@ -78,7 +85,11 @@ class Witnesses:
         self._known: dict[frozenset[tuple[int, Any]], tuple[Answer, ...]] = {}
 
     def of(self, box: Box) -> tuple[Answer, ...]:
-        """Return answers for some messages, most likely of this box; none is invented."""
+        """Return answers for some messages, most likely of this box; none is invented.
+
+        Raises:
+            TooComplexError: Too many messages were tried for this router.
+        """
         key = frozenset(box.items())
         if key not in self._known:
             tried = (self._judge(values) for values in self._messages(box))
@@ -125,6 +136,7 @@ class Witnesses:
         return [None, *found]
 
     def _judge(self, values: Mapping[Reference, Any]) -> Answer | None:
+        self.budget.spend(self._guard)
         witness = _write(values, self._space.event_type)
         fields: Mapping[Path, Any] = {}
         if self._decoder is not None:

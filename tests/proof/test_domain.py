@@ -56,9 +56,7 @@ def test_a_cover_knows_what_it_has_and_what_is_left(a: Cuts, b: Cuts) -> None:
 
 
 @given(a=CUTS, b=CUTS, null_a=st.booleans(), null_b=st.booleans())
-def test_null_is_one_more_value_of_a_domain(
-    a: Cuts, b: Cuts, null_a: bool, null_b: bool
-) -> None:
+def test_null_is_one_more_value_of_a_domain(a: Cuts, b: Cuts, null_a: bool, null_b: bool) -> None:
     one, two = Domain(a, null_a), Domain(b, null_b)
     assert (None in (one & two)) == (null_a and null_b)
     assert (None in (one | two)) == (null_a or null_b)
