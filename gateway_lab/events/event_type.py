@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -52,7 +52,7 @@ class Schema:
         properties: Declared fields of an object; None: opaque (only `is null` works on it).
         required: Names that must be present in an object.
         additional: What fields that are not declared may be: anything, nothing, or a schema.
-        private: `x-private`: the value is masked wherever people look.
+        private: `x-private`: the value, and all that it holds, is masked wherever people look.
     """
 
     type: str | None = None
@@ -83,6 +83,20 @@ class Schema:
         if self.type == "string" and self.date_time:
             return ValueType(Kind.TIMESTAMP)
         return ValueType(_KINDS.get(self.type or "", Kind.OBJECT))
+
+    def as_private(self) -> Schema:
+        """Return the same schema with `private` set here and on everything below."""
+        properties = self.properties and {
+            name: child.as_private() for name, child in self.properties.items()
+        }
+        items, additional = self.items, self.additional
+        return replace(
+            self,
+            private=True,
+            items=items and items.as_private(),
+            properties=properties,
+            additional=additional.as_private() if isinstance(additional, Schema) else additional,
+        )
 
 
 _KINDS = {

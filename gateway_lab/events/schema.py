@@ -138,7 +138,7 @@ class _Reader:
         self.open_refs.append(name)
         schema = self.read(definitions[name], where)
         self.open_refs.pop()
-        return replace(schema, private=schema.private or raw.get("x-private", False))
+        return schema.as_private() if raw.get("x-private") else schema
 
     def _read_any_of(self, raw: Mapping[str, Any], where: tuple[str, ...]) -> Schema:
         """Read `anyOf: [X, {type: null}]`, how pydantic writes `X | None`."""
@@ -156,8 +156,8 @@ class _Reader:
             hint = "move it into the schema inside anyOf"
             _refuse(f"{beside[0]} cannot stand beside anyOf", (*where, beside[0]), hint=hint)
         schema = self.read(rest[0], place)
-        private = schema.private or raw.get("x-private", False)
-        return replace(schema, nullable=True, private=private)
+        schema = replace(schema, nullable=True)
+        return schema.as_private() if raw.get("x-private") else schema
 
     def _read_plain(self, raw: Mapping[str, Any], where: tuple[str, ...]) -> Schema:
         values, null_listed = _read_enum(raw, where)
@@ -171,14 +171,13 @@ class _Reader:
             type=kind,
             nullable=nullable,
             enum=values,
-            private=raw.get("x-private", False),
             **_read_text_keywords(raw, where),
             **_read_bounds(raw, kind, where),
             **_read_counts(raw, where),
             **self._read_nested(raw, where),
         )
         _check_possible(schema, where)
-        return schema
+        return schema.as_private() if raw.get("x-private") else schema
 
     def _read_nested(self, raw: Mapping[str, Any], where: tuple[str, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}

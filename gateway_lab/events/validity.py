@@ -149,12 +149,13 @@ _WORDS: Final[dict[type, str]] = {
 def _object_problems(schema: Schema, pairs: _Object, path: tuple[str, ...]) -> Iterator[str]:
     declared = schema.properties or {}
     for name, value in pairs:
+        shown = "…" if schema.private else _quote(name)
         if name in declared:
             yield from _problems(declared[name], value, (*path, name))
         elif schema.additional is False:
-            yield _say(path, f"the field {_quote(name)} is not declared")
+            yield _say(path, f"the field {shown} is not declared")
         elif schema.additional is not True:
-            yield from _problems(schema.additional, value, (*path, _quote(name)))
+            yield from _problems(schema.additional, value, (*path, shown))
     present = {name for name, _ in pairs}
     for name in declared:
         if name in schema.required and name not in present:
