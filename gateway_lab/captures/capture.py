@@ -19,6 +19,7 @@ from gateway_lab.captures.binding import Sources
 from gateway_lab.captures.digest import digest_of
 from gateway_lab.captures.format import INVALID, CaptureMetadata
 from gateway_lab.captures.mask import mask_frame, masked_names
+from gateway_lab.captures.profile import Profile, judged_frames, profile_frame
 from gateway_lab.captures.rows import message_of
 from gateway_lab.captures.sampling import sample_rank
 from gateway_lab.captures.write import write_batches
@@ -117,6 +118,27 @@ class Capture:
             return self.head(0)
         return self._narrowed(self.frame.filter(sample_rank(seed) <= pl.lit(bound, pl.UInt64)))
 
+    def profile(
+        self, config: GatewayConfig | None = None, *, sources: Sources | None = None
+    ) -> Profile:
+        """Describe the traffic: channels, keys, headers, times, bodies.
+
+        Args:
+            config: Given, valid and invalid messages of its sources are counted too.
+            sources: Source name to `broker:channel`, for messages from other places.
+
+        Raises:
+            CaptureError: The config has errors.
+            ReplayError: `sources` names what the config does not have.
+        """
+        profile = profile_frame(self.frame)
+        if config is None:
+            return profile
+        counted, invalid = judged_frames(
+            self.frame, _plan_of(config), sources=sources or {}, is_handled=self._is_handled
+        )
+        return replace(profile, sources=counted, invalid=invalid)
+
     def mask(self, config: GatewayConfig, *, sources: Sources | None = None) -> Capture:
         """Mask what a config marks as private; write the result to keep it.
 
@@ -131,8 +153,7 @@ class Capture:
             ReplayError: `sources` names what the config does not have.
         """
         plan = _plan_of(config)
-        is_handled = self.metadata.stage == "handled"
-        frame = mask_frame(self.frame, plan, sources=sources or {}, is_handled=is_handled)
+        frame = mask_frame(self.frame, plan, sources=sources or {}, is_handled=self._is_handled)
         masked = tuple(dict.fromkeys((*self.metadata.masked, *masked_names(plan))))
         return Capture(frame, replace(self.metadata, masked=masked, digest=None))
 
@@ -152,6 +173,10 @@ class Capture:
     def batches(self) -> Iterator[pl.DataFrame]:
         """Read all rows in order, some ten thousand at a time."""
         yield from self.frame.collect_batches(maintain_order=True)
+
+    @property
+    def _is_handled(self) -> bool:
+        return self.metadata.stage == "handled"
 
     def _computed_digest(self) -> str:
         return digest_of(self.batches(), with_verdicts=self.is_masked)

@@ -54,5 +54,5 @@ USERS = TrafficProfile(
     clock=Clock(hours=OFFICE),
     build=_build,
     weakness=Weakness(required="username", scalar="user_id", choice="action", number=("user_id",)),
-    tombstones=0.004,
+    tombstones=0.001,
 )
