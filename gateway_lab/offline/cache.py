@@ -10,9 +10,20 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
-T = TypeVar("T")
+import polars as pl
+
+
+class Sized(Protocol):
+    """A value that knows what it holds."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory held."""
+
+
+T = TypeVar("T", bound=Sized | pl.Series)
 
 MEMORY_BYTES = 768 * 1024 * 1024
 """Room for kept values; ten million messages in three routing fields need about 100 MB."""
@@ -34,7 +45,7 @@ class Cache:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._values
 
-    def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the value of a key, made now if it is not kept.
 
         Two threads that miss at once both make it; one result is kept.
@@ -44,7 +55,7 @@ class Cache:
                 self._values.move_to_end(key)
                 return cast("T", self._values[key][0])
         value = make()
-        self._keep(key, value, size(value))
+        self._keep(key, value, _size_bytes(value))
         return value
 
     def _keep(self, key: Hashable, value: object, size_bytes: int) -> None:
@@ -62,6 +73,10 @@ class Cache:
         with self._lock:
             self._values.clear()
             self._held = 0
+
+
+def _size_bytes(value: Sized | pl.Series) -> int:
+    return int(value.estimated_size()) if isinstance(value, pl.Series) else value.size_bytes
 
 
 CACHE = Cache()

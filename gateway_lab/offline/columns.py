@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import polars as pl
 
@@ -102,7 +103,7 @@ class Stream:
     @property
     def event_name(self) -> str | None:
         """The name of the event type."""
-        return self.event_type and self.event_type.name
+        return None if self.event_type is None else self.event_type.name
 
     @property
     def judged(self) -> Judged:
@@ -125,7 +126,8 @@ class Stream:
 
     def prepare(self, references: Iterable[Reference]) -> None:
         """Decode everything that will be asked for, in one go over the bodies."""
-        names = {column_name(leaf): leaf.path for leaf in references if self._is_decoded(leaf)}
+        decoded = (leaf for leaf in references if isinstance(leaf, Field) and self._has(leaf))
+        names = {column_name(leaf): leaf.path for leaf in decoded}
         missing = {
             name: path
             for name, path in names.items()
@@ -133,7 +135,7 @@ class Stream:
         }
         if missing or (self._judged is None and ("judged", self.key) not in CACHE):
             self._decode(missing)
-        self._judged = CACHE.get(("judged", self.key), self._judge, lambda it: it.size_bytes)
+        self._judged = CACHE.get(("judged", self.key), self._judge)
 
     def column(self, reference: Reference) -> Column:
         """Give a value of each valid message."""
@@ -148,22 +150,19 @@ class Stream:
         by_name = {column_name(leaf): leaf for leaf in references}
         columns = {name: self.column(by_name[name]) for name in names}
         key = ("grid", self.key, names)
-        return CACHE.get(key, lambda: self._combine(columns), lambda grid: grid.size_bytes)
+        return CACHE.get(key, lambda: self._combine(columns))
 
     # --- how ---
 
-    def _is_decoded(self, reference: Reference) -> bool:
-        return (
-            isinstance(reference, Field)
-            and self.event_type is not None
-            and self.event_type.find(reference.path) is not None
-        )
+    def _has(self, field: Field) -> bool:
+        """Say whether the event type declares a field; else it is NULL here."""
+        return self.event_type is not None and self.event_type.find(field.path) is not None
 
     def _find(self, reference: Reference, name: str) -> Column:
         if not isinstance(reference, Field):
             column = message_column(self.part, reference, self.source.name)
             return self._selected(column)
-        if not self._is_decoded(reference):
+        if not self._has(reference):
             nothing = pl.Series([None], dtype=dtype_of(reference.type))
             return Column(nothing, pl.zeros(self.count, dtype=pl.UInt8, eager=True))
 
@@ -171,7 +170,7 @@ class Stream:
             self._decode({name: reference.path})
             return self._columns[name]
 
-        return CACHE.get(("column", self.key, name), make, lambda column: column.size_bytes)
+        return CACHE.get(("column", self.key, name), make)
 
     def _selected(self, column: Column) -> Column:
         """Narrow a column of the part down to the valid messages."""
@@ -196,9 +195,8 @@ class Stream:
         wrong = decoded.invalid["row"]
         self._judged = self._judged or self._judge_decoded(decoded)
         for name, values in zip(paths, decoded.columns, strict=True):
-            column = encode(_without(values, wrong))
             self._columns[name] = CACHE.get(
-                ("column", self.key, name), lambda column=column: column, lambda it: it.size_bytes
+                ("column", self.key, name), partial(_encoded, values, wrong)
             )
 
     def _judge(self) -> Judged:
@@ -250,6 +248,10 @@ def fingerprint(event_type: EventType) -> str:
     if event_type.document:
         return json.dumps(event_type.document, sort_keys=True)
     return repr(event_type.schema)
+
+
+def _encoded(values: pl.Series, wrong: pl.Series) -> Column:
+    return encode(_without(values, wrong))
 
 
 def _without(values: pl.Series, rows: pl.Series) -> pl.Series:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway_lab.config.plan import RouterPlan
 from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.decide import Hits
-from gateway_lab.routing.route import (
+from gateway_lab.routing.routed import (
     DEAD_LETTER,
     DROP,
     ROUTE_REASON,

@@ -150,7 +150,7 @@ def _codes_of_rows(segment: Segment, stream: Stream, rows: Grid) -> pl.Series:
         return grid.spread(_codes(grid.frame, [segment])[0])
 
     key = ("mask", stream.key, segment.key)
-    return CACHE.get(key, make, lambda codes: int(codes.estimated_size()))
+    return CACHE.get(key, make)
 
 
 def _summed_up(

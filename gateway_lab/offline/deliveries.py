@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,6 @@ import polars as pl
 from gateway_lab.captures.format import COLUMNS, TIME
 from gateway_lab.config.plan import RouterPlan, SourcePlan, TargetPlan
 from gateway_lab.messages.books import Outcome
-from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.conclusions import conclude
@@ -19,12 +19,11 @@ from gateway_lab.offline.parts import Part
 from gateway_lab.offline.targets import letter_channels, target_references, write
 from gateway_lab.offline.view import View
 from gateway_lab.routing.render import Rendered, compile_render
-from gateway_lab.routing.route import DEAD_LETTER, DROP
+from gateway_lab.routing.routed import DEAD_LETTER, DROP
+from gateway_lab.rules.fill import Values
 from gateway_lab.rules.tree import column_name
 
-WORDS = pl.Categorical()
-
-DELIVERIES = {
+DELIVERIES: dict[str, pl.DataType] = {
     "seq": pl.UInt64(),
     "received": TIME,
     "source": pl.String(),
@@ -51,36 +50,76 @@ RENDERED = {
 }
 """The columns of rendered deliveries: as above, and what is written."""
 
-_PLACED = {
-    "row": pl.UInt32,
-    "at": pl.UInt32,
-    "order": pl.Int64,
+_PLACED: dict[str, pl.DataType] = {
+    "row": pl.UInt32(),
+    "at": pl.UInt32(),
+    "order": pl.Int64(),
     **{name: DELIVERIES[name] for name in ("source", "router", "route", "target")},
     **{name: DELIVERIES[name] for name in ("broker", "channel", "outcome", "reason", "bytes")},
 }
 """Deliveries before they are put in order: `row` of the part, `at` among the valid messages."""
 
 
-def deliveries(seen: View, *, rendered: bool) -> pl.DataFrame:
-    """List the deliveries of a part, ordered by message, router and route."""
-    pieces = [
-        piece for stream in seen.streams for piece in _of_stream(seen, stream, rendered=rendered)
-    ]
-    pieces += [
-        _refused(
-            untyped.source,
-            untyped.part,
-            _untyped_rows(untyped.part, untyped.rows, untyped.reason),
-            rendered=rendered,
-        )
-        for untyped in seen.untyped
-    ]
+SPAN_ROWS = 200_000
+"""Messages whose deliveries are made at once, to bound the memory."""
+
+
+def spans(seen: View) -> Iterator[tuple[int, int]]:
+    """Cut the rows of a part into runs whose deliveries fit into memory at once."""
+    for start in range(0, seen.part.rows, SPAN_ROWS):
+        yield start, start + SPAN_ROWS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """Which deliveries are made.
+
+    Attributes:
+        span: First row of the part and the one behind the last.
+        where: Columns and the value they must have.
+        rendered: Whether key, headers and body are written.
+    """
+
+    span: tuple[int, int]
+    where: Mapping[str, str | None]
+    rendered: bool
+
+    def takes(self, name: str, value: str | None) -> bool:
+        return name not in self.where or self.where[name] == value
+
+    def rows(self, frame: pl.DataFrame) -> pl.DataFrame:
+        first, behind = self.span
+        return frame.filter(pl.col("row").is_between(first, behind, closed="left"))
+
+
+def deliveries(
+    seen: View,
+    *,
+    rendered: bool = False,
+    span: tuple[int, int] | None = None,
+    where: Mapping[str, str | None] | None = None,
+) -> pl.DataFrame:
+    """List deliveries of a part, ordered by message, router and route.
+
+    Args:
+        seen: The part.
+        rendered: Whether to write key, headers and body.
+        span: The first row of the part and the one behind the last; left out: all.
+        where: Only those whose `source`, `router`, `route`, `target` or `outcome` is this.
+    """
+    wanted = _Wanted(span=span or (0, seen.part.rows), where=where or {}, rendered=rendered)
+    pieces = [piece for stream in seen.streams for piece in _of_stream(seen, stream, wanted)]
+    for untyped in seen.untyped:
+        invalid = _untyped_rows(untyped.part, untyped.rows, untyped.reason)
+        pieces += _refused(untyped.source, untyped.part, invalid, wanted)
     schema = RENDERED if rendered else DELIVERIES
     if not pieces:
         return pl.DataFrame(schema=schema)
     placed = pl.concat(pieces).sort("row", "order", maintain_order=True)
+    if "outcome" in wanted.where:
+        placed = placed.filter(pl.col("outcome") == wanted.where["outcome"])
     times = seen.part.read("seq", "received")[placed["row"]]
-    return placed.hstack(times).select(schema)
+    return placed.hstack(times).select(*schema)
 
 
 def _untyped_rows(part: Part, rows: pl.Series, reason: str) -> pl.DataFrame:
@@ -88,92 +127,105 @@ def _untyped_rows(part: Part, rows: pl.Series, reason: str) -> pl.DataFrame:
     return sizes.select(row=rows, reason=pl.lit(reason), bytes="bytes")
 
 
-def _of_stream(seen: View, stream: Stream, *, rendered: bool) -> Iterator[pl.DataFrame]:
-    yield _refused(stream.source, stream.part, stream.judged.invalid, rendered=rendered)
+def _of_stream(seen: View, stream: Stream, wanted: _Wanted) -> Iterator[pl.DataFrame]:
+    if not wanted.takes("source", stream.source.name):
+        return
+    yield from _refused(stream.source, stream.part, stream.judged.invalid, wanted)
     for number, name in enumerate(stream.source.routers):
-        router = seen.plan.routers[name]
-        rows = _consequences(router, stream, number)
+        if not wanted.takes("router", name):
+            continue
+        rows = _consequences(seen.plan.routers[name], stream, number, wanted)
         for (target,), theirs in rows.partition_by("target", as_dict=True).items():
             plan = seen.plan.targets.get((stream.source.name, str(target)))
             if plan is not None:
-                yield from _to_target(theirs, plan, stream, rendered=rendered)
+                yield from _to_target(theirs, plan, stream, wanted)
             else:
-                yield _kept(theirs, stream.source, stream.part, rendered=rendered)
+                yield _kept(theirs, stream.source, stream.part, wanted)
 
 
-def _consequences(router: RouterPlan, stream: Stream, number: int) -> pl.DataFrame:
+_ROUTER_STRIDE = 1 << 32
+"""Places of deliveries in one router are below it, so routers come one behind the other."""
+
+_FOLLOWING = ("order", "route", "target", "outcome", "reason")
+
+
+def _consequences(router: RouterPlan, stream: Stream, number: int, wanted: _Wanted) -> pl.DataFrame:
     """Lay out what follows from the states: one row a message and target."""
     decided = decide(router, stream)
     table = [
-        (state, number * 1_000_000 + place, each.route, each.target, each.outcome, each.reason)
+        (state, number * _ROUTER_STRIDE + place, each.route, each.target, each.outcome, each.reason)
         for state, hits in enumerate(decided.states)
         for place, each in enumerate(conclude(router, hits).deliveries)
+        if wanted.takes("route", each.route) and wanted.takes("target", each.target)
     ]
-    schema = {
-        "state": pl.UInt32,
-        **{n: _PLACED[n] for n in ("order", "route", "target", "outcome", "reason")},
-    }
+    schema = {"state": pl.UInt32(), **{name: _PLACED[name] for name in _FOLLOWING}}
     states = pl.DataFrame(table, schema=schema, orient="row")
-    rows = pl.DataFrame(
-        {
-            "row": stream.valid_rows,
-            "state": decided.rows().cast(pl.UInt32),
-            "bytes": stream.judged.sizes,
-        }
-    ).with_row_index("at")
+    columns = {
+        "row": stream.valid_rows,
+        "state": decided.rows().cast(pl.UInt32),
+        "bytes": stream.judged.sizes,
+    }
+    rows = wanted.rows(pl.DataFrame(columns).with_row_index("at"))
     found = rows.join(states, on="state", how="inner", maintain_order="left")
     return found.with_columns(source=pl.lit(stream.source.name), router=pl.lit(router.name))
 
 
 def _to_target(
-    rows: pl.DataFrame, target: TargetPlan, stream: Stream, *, rendered: bool
+    rows: pl.DataFrame, target: TargetPlan, stream: Stream, wanted: _Wanted
 ) -> Iterator[pl.DataFrame]:
     written = write(target, stream)
-    judged = rows.drop("reason", "outcome").join(
-        written.refused, on="at", how="left", maintain_order="left"
-    )
-    refused = judged.filter(pl.col("reason").is_not_null()).with_columns(
-        outcome=pl.lit(Outcome.DEAD_LETTERED.value)
-    )
-    yield _kept(refused, stream.source, stream.part, rendered=rendered)
+    rows = rows.drop("reason", "outcome")
+    judged = rows.join(written.refused, on="at", how="left", maintain_order="left")
+    refused = judged.filter(pl.col("reason").is_not_null())
+    letters = refused.with_columns(outcome=pl.lit(Outcome.DEAD_LETTERED.value))
+    yield _kept(letters, stream.source, stream.part, wanted)
     good = judged.filter(pl.col("reason").is_null())
-    channels = written.grid.spread(written.channels).gather(good["at"])
     good = good.with_columns(
-        broker=pl.lit(target.broker), channel=channels, outcome=pl.lit(Outcome.DELIVERED.value)
+        broker=pl.lit(target.broker),
+        channel=written.channels.gather(written.places().gather(good["at"])),
+        outcome=pl.lit(Outcome.DELIVERED.value),
     )
-    yield _render(good, target, stream) if rendered else good.select(_PLACED)
+    yield _render(good, target, stream) if wanted.rendered else good.select(*_PLACED)
 
 
 def _refused(
-    source: SourcePlan, part: Part, invalid: pl.DataFrame, *, rendered: bool
-) -> pl.DataFrame:
+    source: SourcePlan, part: Part, invalid: pl.DataFrame, wanted: _Wanted
+) -> Iterator[pl.DataFrame]:
     """Lay out the dead letters (or drops) of invalid messages."""
     is_dropped = source.on_invalid == DROP
+    target = DROP if is_dropped else DEAD_LETTER
+    asked = {"source": source.name, "router": None, "route": None, "target": target}
+    if not all(wanted.takes(name, value) for name, value in asked.items()):
+        return
     outcome = Outcome.DROPPED if is_dropped else Outcome.DEAD_LETTERED
-    rows = invalid.with_columns(
+    rows = wanted.rows(invalid).with_columns(
         at=pl.lit(0, pl.UInt32),
         order=pl.lit(-1, pl.Int64),
-        source=pl.lit(source.name),
-        router=pl.lit(None, pl.String),
-        route=pl.lit(None, pl.String),
-        target=pl.lit(DROP if is_dropped else DEAD_LETTER),
         outcome=pl.lit(outcome.value),
+        **{name: pl.lit(value, pl.String) for name, value in asked.items()},
     )
-    return _kept(rows, source, part, rendered=rendered)
+    yield _kept(rows, source, part, wanted)
 
 
-def _kept(rows: pl.DataFrame, source: SourcePlan, part: Part, *, rendered: bool) -> pl.DataFrame:
+def _kept(rows: pl.DataFrame, source: SourcePlan, part: Part, wanted: _Wanted) -> pl.DataFrame:
     """Complete rows that are dropped or dead-lettered: the message stays as it came."""
     is_letter = pl.col("outcome") == Outcome.DEAD_LETTERED.value
     broker = source.dead_letter.broker if source.dead_letter else None
-    channels = letter_channels(source, part).gather(rows["row"])
     rows = rows.with_columns(
         broker=pl.when(is_letter).then(pl.lit(broker, pl.String)),
-        channel=pl.when(is_letter).then(channels),
-    ).select(_PLACED)
-    if not rendered:
+        channel=pl.when(is_letter).then(letter_channels(source, part).gather(rows["row"])),
+    ).select(*_PLACED)
+    if not wanted.rendered:
         return rows
-    return rows.hstack(part.read("key", "headers", "body")[rows["row"]])
+    return rows.hstack(_read_rows(part, rows["row"], "key", "headers", "body"))
+
+
+def _read_rows(part: Part, rows: pl.Series, *columns: str) -> pl.DataFrame:
+    """Read some rows only: bodies of a whole part would fill the memory."""
+    if rows.is_empty():
+        return part.read(*columns).clear()
+    first, last = int(rows.min()), int(rows.max())  # type: ignore[arg-type]
+    return part.slice(first, last - first + 1).read(*columns)[rows - first]
 
 
 def _render(rows: pl.DataFrame, target: TargetPlan, stream: Stream) -> pl.DataFrame:
@@ -181,31 +233,24 @@ def _render(rows: pl.DataFrame, target: TargetPlan, stream: Stream) -> pl.DataFr
     inputs = target_references(target)
     render = compile_render(target, inputs)
     stream.prepare(inputs)
-    names = [column_name(leaf) for leaf in inputs]
-    values: Sequence[tuple[Any, ...]] = [()] * rows.height
-    if names:
-        columns = [
-            stream.column(leaf).rows.gather(rows["at"]).alias(name)
-            for leaf, name in zip(inputs, names, strict=True)
-        ]
-        values = pl.DataFrame(columns).rows()
-    kept = stream.part.read("key", "headers", "body", "received")[rows["row"]]
-    written = [
-        render(each, _message(*parts)) for each, parts in zip(values, kept.rows(), strict=True)
+    columns = [
+        stream.column(leaf).rows.gather(rows["at"]).alias(column_name(leaf)) for leaf in inputs
     ]
+    values: Sequence[Values] = pl.DataFrame(columns).rows() if columns else [()] * rows.height
+    kept = _read_rows(stream.part, rows["row"], "key", "headers", "body", "received")
+    messages = map(_message, kept.iter_rows())
+    written = [render(each, message) for each, message in zip(values, messages, strict=True)]
     done = [each for each in written if isinstance(each, Rendered)]
     content = {
         "key": [each.key for each in done],
         "headers": [[{"name": n, "value": v} for n, v in each.headers] for each in done],
         "body": [each.body for each in done],
     }
-    return rows.select(_PLACED).hstack(
-        pl.DataFrame(content, schema={n: COLUMNS[n] for n in content})
-    )
+    schema = {name: COLUMNS[name] for name in content}
+    return rows.select(*_PLACED).hstack(pl.DataFrame(content, schema=schema))
 
 
-def _message(
-    key: bytes | None, headers: list[dict[str, Any]] | None, body: bytes | None, received: Any
-) -> Message:
-    passed: Headers = tuple((each["name"], each["value"]) for each in headers or ())
+def _message(row: tuple[Any, ...]) -> Message:
+    key, headers, body, received = row
+    passed = tuple((each["name"], each["value"] or b"") for each in headers or ())
     return Message(body=body, key=key, headers=passed, received=received)

@@ -25,7 +25,7 @@ def message_column(part: Part, reference: Meta | Header, source: str) -> Column:
     def make() -> Column:
         return encode(_read(part, reference).alias(name))
 
-    return CACHE.get(("message", part.key, name), make, lambda column: column.size_bytes)
+    return CACHE.get(("message", part.key, name), make)
 
 
 def _read(part: Part, reference: Meta | Header) -> pl.Series:
@@ -49,7 +49,7 @@ def _header(part: Part, name: str) -> pl.Series:
     last = (
         items.filter(pl.col("name").is_in(stored))
         .group_by("row", maintain_order=True)
-        .agg(pl.col("value").last())
+        .agg(pl.col("value").last().fill_null(b""))
     )
     values = headers.select("row").join(last, on="row", how="left", maintain_order="left")
     return as_text(values["value"])

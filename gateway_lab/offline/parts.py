@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -55,13 +55,12 @@ class Part:
         """Split into runs of about a row group, for what needs the bodies."""
         for start in range(0, self.rows, CHUNK_ROWS):
             rows = min(CHUNK_ROWS, self.rows - start)
-            yield Part(
-                scan=self.scan,
-                offset=self.offset + start,
-                rows=rows,
-                key=(*self.key, start),
-                masked=self.masked,
-            )
+            yield self.slice(start, rows)
+
+    def slice(self, start: int, rows: int) -> Part:
+        """Take a run of rows out of it."""
+        key = (*self.key, start, rows)
+        return replace(self, offset=self.offset + start, rows=rows, key=key)
 
 
 def parts_of(capture: Capture, rows: int = PART_ROWS) -> tuple[Part, ...]:

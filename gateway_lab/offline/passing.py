@@ -33,6 +33,11 @@ class _Headers:
     names: tuple[str, ...]
     unclean: pl.Series
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory held."""
+        return int(self.unclean.estimated_size())
+
 
 def passing_refusals(part: Part, target: TargetPlan, render: Render) -> pl.DataFrame:
     """Find the messages whose key or headers a target cannot carry.
@@ -43,7 +48,9 @@ def passing_refusals(part: Part, target: TargetPlan, render: Render) -> pl.DataF
     rows = _suspects(part, target, render)
     frame = part.read("key", "headers")[rows]
     reasons = [
-        render.refuse_passing(key, tuple((each["name"], each["value"]) for each in headers or ()))
+        render.refuse_passing(
+            key, tuple((each["name"], each["value"] or b"") for each in headers or ())
+        )
         for key, headers in frame.rows()
     ]
     judged = pl.DataFrame({"row": rows, "reason": reasons}, schema={**ROW, "reason": pl.String})
@@ -70,17 +77,16 @@ def _unclean_keys(part: Part) -> pl.Series:
         keys = part.read("key").with_row_index("row").drop_nulls("key")
         return keys["row"].filter(_is_unclean(keys["key"]))
 
-    return CACHE.get(("keys", part.key), make, lambda rows: int(rows.estimated_size()))
+    return CACHE.get(("keys", part.key), make)
 
 
 def _headers(part: Part) -> _Headers:
     def make() -> _Headers:
         items = _items(part)
-        unclean = items["row"].filter(_is_unclean(items["value"]))
+        unclean = items["row"].filter(_is_unclean(items["value"].fill_null(b"")))
         return _Headers(tuple(items["name"].unique()), unclean)
 
-    size = lambda headers: int(headers.unclean.estimated_size())  # noqa: E731
-    return CACHE.get(("headers", part.key), make, size)
+    return CACHE.get(("headers", part.key), make)
 
 
 def _rows_with(part: Part, names: list[str]) -> pl.Series:

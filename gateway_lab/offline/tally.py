@@ -15,7 +15,7 @@ from gateway_lab.offline.conclusions import Conclusion, conclude
 from gateway_lab.offline.decide import Decided, decide
 from gateway_lab.offline.targets import Written, write
 from gateway_lab.offline.view import View
-from gateway_lab.routing.route import DEAD_LETTER, DROP
+from gateway_lab.routing.routed import DEAD_LETTER, DROP
 
 MAX_REASONS = 1000
 """Different reasons counted apart for a source; further ones are counted together."""
@@ -41,7 +41,11 @@ class Tally:
         not_replayed: Source name to those whose handler did not run.
         results: (source, router, result) to messages and bytes.
         routes: (source, router, route) to those that matched the route.
-        undecided: (source, router, route) to those for which the condition was NULL.
+        undecided: (source, router, route) to those for which the condition was NULL; with None
+            for the route those for which any was.
+        sources: Source name to the messages that its routers see.
+        due: (source, router) to the messages that came in and the deliveries that follow: what
+            the books are checked against.
         deliveries: Messages and bytes by `DeliveryKey`.
         invalid: (source, reason) to messages.
         channels: (source, target) to channels that messages could go to, to at most one
@@ -51,9 +55,11 @@ class Tally:
     messages: int = 0
     no_source: int = 0
     not_replayed: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
     results: dict[tuple[str, str, str], Weight] = field(default_factory=dict)
     routes: dict[tuple[str, str, str], Weight] = field(default_factory=dict)
-    undecided: dict[tuple[str, str, str], Weight] = field(default_factory=dict)
+    undecided: dict[tuple[str, str, str | None], Weight] = field(default_factory=dict)
+    due: dict[tuple[str, str], Weight] = field(default_factory=dict)
     deliveries: dict[DeliveryKey, Weight] = field(default_factory=dict)
     invalid: dict[tuple[str, str], int] = field(default_factory=dict)
     channels: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
@@ -64,6 +70,9 @@ class Tally:
         self.no_source += other.no_source
         for source, count in other.not_replayed.items():
             self.not_replayed[source] = self.not_replayed.get(source, 0) + count
+        for source, count in other.sources.items():
+            self.sources[source] = self.sources.get(source, 0) + count
+        _add(self.due, other.due)
         _add(self.results, other.results)
         _add(self.routes, other.routes)
         _add(self.undecided, other.undecided)
@@ -93,7 +102,10 @@ def _count_reason(into: dict[tuple[str, str], int], source: str, reason: str, co
 
 def tally(seen: View) -> Tally:
     """Count everything in a part."""
-    books = Tally(seen.part.rows, seen.no_source, dict(seen.not_replayed))
+    books = Tally(seen.part.rows, seen.no_source, dict(seen.not_replayed), dict(seen.bound))
+    for source, count in seen.bound.items():
+        for router in seen.plan.sources[source].routers:
+            books.due[source, router] = (count, 0)
     for stream in seen.streams:
         for reason, messages, size in stream.judged.invalid_weights().rows():
             _refuse(books, stream.source, reason, (messages, size))
@@ -134,8 +146,10 @@ def _book(books: Tally, source: str, router: str, found: Conclusion, weight: Wei
     _weigh(books.results, (source, router, found.result), weight)
     for route in found.routes:
         _weigh(books.routes, (source, router, route), weight)
-    for route in found.undecided:
-        _weigh(books.undecided, (source, router, route), weight)
+    undecided = (*found.undecided, None) if found.undecided else ()
+    for name in undecided:
+        _weigh(books.undecided, (source, router, name), weight)
+    _weigh(books.due, (source, router), (0, weight[0] * len(found.deliveries)))
     for each in found.deliveries:
         _weigh(books.deliveries, (source, router, each.route, each.target, each.outcome), weight)
 

@@ -41,6 +41,11 @@ class Written:
     channels: pl.Series
     refused: pl.DataFrame
 
+    def places(self) -> pl.Series:
+        """Give the place of each message's channel in `channels`."""
+        rows = pl.arange(len(self.channels), dtype=pl.UInt32, eager=True)
+        return self.grid.spread(rows)
+
     @property
     def size_bytes(self) -> int:
         """Memory held, the grid apart."""
@@ -50,7 +55,7 @@ class Written:
 def write(target: TargetPlan, stream: Stream) -> Written:
     """Find the channels of a target and what it refuses, for every message of a stream."""
     key = ("written", stream.key, repr(target))
-    return CACHE.get(key, lambda: _write(target, stream), lambda written: written.size_bytes)
+    return CACHE.get(key, lambda: _write(target, stream))
 
 
 def target_references(target: TargetPlan) -> tuple[Reference, ...]:

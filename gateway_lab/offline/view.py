@@ -9,14 +9,14 @@ import polars as pl
 
 from gateway_lab.captures.binding import Sources, bind
 from gateway_lab.config.plan import INVALID, Plan, SourcePlan
-from gateway_lab.offline.binding import places_of
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.message_columns import message_column
 from gateway_lab.offline.parts import Part
+from gateway_lab.offline.places import Places, places_of
 from gateway_lab.offline.targets import refusable_references
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 from gateway_lab.rules.fill import compile_node
-from gateway_lab.rules.tree import Field, Reference, column_name, references
+from gateway_lab.rules.tree import Field, Node, Reference, column_name, references
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Untyped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """A part as a plan sees it.
 
@@ -56,33 +56,34 @@ def view(plan: Plan, part: Part, *, sources: Sources, is_handled: bool = False) 
     Args:
         plan: The config.
         part: The messages.
-        sources: Where sources are to be found in the capture instead, see `binding.py`.
+        sources: Where sources are to be found in the capture instead, see `captures/binding.py`.
         is_handled: Whether the bodies are what handlers returned.
     """
     places = places_of(part)
     bound = bind(plan.sources, places.names, sources)
-    counts = dict(enumerate(places.counts))
+    counts = {name: sum(places.counts[at] for at in found) for name, found in bound.items()}
+    waiting = {name for name in bound if plan.sources[name].handled and not is_handled}
     claimed = {number for numbers in bound.values() for number in numbers}
     streams: list[Stream] = []
     untyped: list[Untyped] = []
-    not_replayed: dict[str, int] = {}
     for name, numbers in bound.items():
-        source = plan.sources[name]
-        if source.handled is not None and not is_handled:
-            not_replayed[name] = sum(counts[number] for number in numbers)
+        if not numbers or name in waiting:
             continue
-        if not numbers:
-            continue
-        whole = len(numbers) == len(places.names)
-        rows = None if whole else _rows_at(places.index, numbers)
-        selection = () if whole else tuple(numbers)
-        for found in _typed(source, part, rows, selection):
-            (streams if isinstance(found, Stream) else untyped).append(found)  # type: ignore[arg-type]
-    no_source = sum(count for number, count in counts.items() if number not in claimed)
-    seen = View(plan, part, tuple(streams), tuple(untyped), no_source, not_replayed)
-    for stream in seen.streams:
-        stream.prepare(read_by(plan, stream))
-    return seen
+        for found in _split(plan.sources[name], part, places, numbers):
+            if isinstance(found, Stream):
+                found.prepare(read_by(plan, found))
+                streams.append(found)
+            else:
+                untyped.append(found)
+    return View(
+        plan=plan,
+        part=part,
+        streams=tuple(streams),
+        untyped=tuple(untyped),
+        bound={name: count for name, count in counts.items() if name not in waiting},
+        no_source=part.rows - sum(places.counts[number] for number in claimed),
+        not_replayed={name: counts[name] for name in counts if name in waiting},
+    )
 
 
 def read_by(plan: Plan, stream: Stream) -> list[Reference]:
@@ -102,8 +103,14 @@ def read_by(plan: Plan, stream: Stream) -> list[Reference]:
     return list(dict.fromkeys(found))
 
 
-def _rows_at(index: pl.Series, numbers: list[int]) -> pl.Series:
-    return index.is_in(numbers).arg_true().cast(pl.UInt32)
+def _split(
+    source: SourcePlan, part: Part, places: Places, numbers: list[int]
+) -> Iterator[Stream | Untyped]:
+    """Take the messages of a source out of a part, and split them by event type."""
+    if len(numbers) == len(places.names):
+        return _typed(source, part, None, ())
+    rows = places.index.is_in(numbers).arg_true().cast(pl.UInt32)
+    return _typed(source, part, rows, tuple(numbers))
 
 
 def _typed(
@@ -114,7 +121,7 @@ def _typed(
         only = source.handled or next(iter(source.event_types.values()), None)
         yield Stream(part, source, only, rows, selection)
         return
-    chosen = _chosen(source, part)
+    chosen = _chosen(source, source.by, part)
     chosen = chosen if rows is None else chosen.gather(rows)
     for name in chosen.unique(maintain_order=True):
         at = (chosen == name).arg_true().cast(pl.UInt32)
@@ -126,10 +133,10 @@ def _typed(
             yield Stream(part, source, source.event_types[name], theirs, by)
 
 
-def _chosen(source: SourcePlan, part: Part) -> pl.Series:
+def _chosen(source: SourcePlan, by: Node, part: Part) -> pl.Series:
     """Name the event type of each message of a part, `invalid` where none is chosen."""
-    inputs = references(source.by)
-    by = compile_node(source.by, inputs, name=f"source {source.name} by")
+    inputs = references(by)
+    choose = compile_node(by, inputs, name=f"source {source.name} by")
     frame = pl.DataFrame(
         [
             message_column(part, leaf, source.name).rows.alias(column_name(leaf))
@@ -138,7 +145,7 @@ def _chosen(source: SourcePlan, part: Part) -> pl.Series:
         ]
     )
     distinct = frame.unique()
-    values = [by(row) for row in distinct.rows()]
+    values = [choose(row) for row in distinct.rows()]
     names = [
         source.choices.get(value, source.otherwise) if isinstance(value, str) else source.otherwise
         for value in values

@@ -26,12 +26,15 @@ class Places:
     index: pl.Series
     counts: tuple[int, ...]
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory held."""
+        return int(self.index.estimated_size())
+
 
 def places_of(part: Part) -> Places:
     """Find the distinct places of a part."""
-    return CACHE.get(
-        ("places", part.key), lambda: _places(part), lambda p: p.index.estimated_size()
-    )
+    return CACHE.get(("places", part.key), lambda: _places(part))
 
 
 def _places(part: Part) -> Places:

@@ -1,0 +1,48 @@
+"""Replay: where every captured message would go. It sends nothing and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+
+from gateway_lab.captures.capture import Capture
+from gateway_lab.config.document import GatewayConfig
+from gateway_lab.offline.books import check_books
+from gateway_lab.offline.summary import Replay
+from gateway_lab.offline.tally import Tally, tally
+from gateway_lab.offline.tasks import make_run
+
+
+def replay(
+    config: GatewayConfig,
+    capture: Capture,
+    *,
+    executor: Executor | None = None,
+    sources: Mapping[str, str | tuple[str, ...]] | None = None,
+) -> Replay:
+    """Decide where every captured message would go.
+
+    Messages bind to sources by broker alias and channel, else by protocol and channel. A source
+    with a handler is `not_replayed`, unless the capture holds what handlers returned.
+
+    Args:
+        config: The config; findings are fine as long as none is an error.
+        capture: The messages. Larger than memory is fine.
+        executor: Any `concurrent.futures.Executor`, also `client.get_executor()` of a Dask
+            cluster; its workers must reach the capture's files under the same path. Left out:
+            this process, helped by a warm worker process if there are many messages.
+        sources: Source name to `broker:channel` (an alias or a protocol), or several of them:
+            where to find a source's messages if they were captured elsewhere.
+
+    Returns:
+        Counts at once; messages and deliveries lazily.
+
+    Raises:
+        ReplayError: The config has errors (all are named), or `sources` names what it lacks.
+    """
+    run, findings = make_run(config, capture, executor=executor, sources=sources)
+    books = Tally()
+    for part in run.ask(tally, "replay"):
+        books.add(part)
+    check_books(books)
+    return Replay(run, books, findings)

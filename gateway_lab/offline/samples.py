@@ -1,0 +1,122 @@
+"""Samples: some deliveries with their messages, what is private masked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+
+import polars as pl
+
+from gateway_lab.captures.mask import mask_frame
+from gateway_lab.config.plan import Plan
+from gateway_lab.errors import ReplayError, did_you_mean
+from gateway_lab.messages.books import Outcome
+from gateway_lab.messages.mask import is_private_shown, mask_text
+from gateway_lab.offline.deliveries import DELIVERIES
+from gateway_lab.offline.questions import sample_deliveries
+from gateway_lab.offline.tasks import Run
+from gateway_lab.routing.routed import DEAD_LETTER, DROP
+from gateway_lab.rules.tree import Field, Header, Meta, Node, references
+
+Filters = dict[str, str | None]
+
+
+def sample(run: Run, *, n: int, seed: int, where: Filters) -> pl.DataFrame:
+    """Choose deliveries in every part, keep the first n by rank, and fetch their messages."""
+    ask = partial(sample_deliveries, where=where, n=n, seed=seed)
+    found = pl.concat(run.ask(ask, "sample")) if run.parts else _nothing()
+    chosen = found.sort("rank", maintain_order=True).head(n).drop("rank")
+    messages = run.capture.frame.filter(pl.col("seq").is_in(chosen["seq"].unique().implode()))
+    if not is_private_shown():
+        messages = mask_frame(messages, run.plan, sources=run.sources, is_handled=run.is_handled)
+        chosen = _mask_channels(chosen, run.plan)
+    texts = [_text("key"), _text("body")]
+    kept = messages.select("seq", "key", "body").collect()
+    shown = kept.with_columns(texts)
+    return chosen.join(shown, on="seq", how="left", maintain_order="left")
+
+
+def _nothing() -> pl.DataFrame:
+    return pl.DataFrame(schema={**DELIVERIES, "rank": pl.UInt64()})
+
+
+def _text(name: str) -> pl.Expr:
+    return pl.col(name).map_elements(lambda value: value.decode(errors="replace"), pl.String)
+
+
+def _mask_channels(chosen: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Mask channels that are built from private values."""
+    shown = [
+        mask_text(channel) if channel and _is_private(plan, source, target) else channel
+        for source, target, channel in chosen.select("source", "target", "channel").rows()
+    ]
+    return chosen.with_columns(channel=pl.Series(shown, dtype=pl.String))
+
+
+def _is_private(plan: Plan, source: str, target: str) -> bool:
+    found = plan.targets.get((source, target))
+    nodes = found.channel.nodes if found else ()
+    letter = plan.sources[source].dead_letter
+    nodes = (*nodes, *(letter.channel.nodes if letter else ()))
+    return any(is_private(plan, source, node) for node in nodes)
+
+
+def is_private(plan: Plan, source: str, node: Node) -> bool:
+    """Say whether a tree reads something that a source or its event types mark as private."""
+    owner = plan.sources[source]
+    for leaf in references(node):
+        match leaf:
+            case Meta(name="key") if owner.private_key:
+                return True
+            case Header(name=name) if name in owner.private_headers:
+                return True
+            case Field(path=path):
+                for event_type in owner.routed_types.values():
+                    if any(
+                        schema is not None and schema.private
+                        for schema in (event_type.find(path[:n]) for n in range(1, len(path) + 1))
+                    ):
+                        return True
+    return False
+
+
+# --- what may be asked ---
+
+
+def checked_filters(plan: Plan, where: Mapping[str, str | None]) -> Filters:
+    """Check the names that a sample is narrowed down to.
+
+    Raises:
+        ReplayError: There is no such filter, or no such thing in the config.
+    """
+    routes = [route.name for router in plan.routers.values() for route in router.routes]
+    known: dict[str, list[str]] = {
+        "source": list(plan.sources),
+        "router": list(plan.routers),
+        "route": routes,
+        "target": [*{target for _, target in plan.targets}, DROP, DEAD_LETTER],
+        "outcome": [outcome.value for outcome in Outcome],
+    }
+    for name, value in where.items():
+        if name not in known:
+            raise ReplayError(f"sample cannot filter by {name!r}", hint=did_you_mean(name, known))
+        if value is not None and value not in known[name]:
+            raise ReplayError(
+                f"there is no {name} {value!r}", hint=did_you_mean(value, known[name])
+            )
+    return dict(where)
+
+
+_STEP = re.compile(r"[1-9][0-9]*(?:ms|s|m|h|d)")
+
+
+def checked_step(every: str) -> str:
+    """Check the width of a time step.
+
+    Raises:
+        ReplayError: It is not a number and one of ms, s, m, h, d.
+    """
+    if not _STEP.fullmatch(every):
+        raise ReplayError(f"{every!r} is not a time step", hint="write it like 10s, 1m, 1h or 1d")
+    return every

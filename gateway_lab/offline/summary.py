@@ -1,0 +1,292 @@
+"""What a replay found: books that balance, and frames to look further.
+
+Frames of counts come in the order of the document. Frames of messages and deliveries are lazy:
+they are made part by part when they are collected, so filter and select before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import polars as pl
+
+from gateway_lab.captures.capture import Capture
+from gateway_lab.config.document import GatewayConfig
+from gateway_lab.findings import Finding
+from gateway_lab.messages.books import Outcome, Result
+from gateway_lab.offline.batched import batch_frame
+from gateway_lab.offline.books import Books, RouterBook, TargetBook
+from gateway_lab.offline.deliveries import DELIVERIES, RENDERED, deliveries, spans
+from gateway_lab.offline.lazily import lazily
+from gateway_lab.offline.overruns import overruns
+from gateway_lab.offline.questions import (
+    UNMATCHED,
+    count_channels,
+    count_over_time,
+    list_unmatched,
+    sum_channels,
+    sum_over_time,
+)
+from gateway_lab.offline.samples import checked_filters, checked_step, sample
+from gateway_lab.offline.tally import Tally, nonzero
+from gateway_lab.offline.tasks import Run
+from gateway_lab.offline.text import as_html, as_text
+from gateway_lab.routing.routed import DEAD_LETTER, DROP
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """A config over a capture.
+
+    Attributes:
+        run: The config, the capture and how to ask further questions.
+        tally: The counts.
+        compiled: Findings of the config, none of them an error.
+    """
+
+    run: Run
+    tally: Tally
+    compiled: tuple[Finding, ...]
+
+    @property
+    def config(self) -> GatewayConfig:
+        """The config."""
+        return self.run.config
+
+    @property
+    def capture(self) -> Capture:
+        """The capture."""
+        return self.run.capture
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings of the config, and what the traffic shows: too many live channels."""
+        return (*self.compiled, *overruns(self.run.plan, self.tally, self.channels))
+
+    # --- counts ---
+
+    @cached_property
+    def _books(self) -> Books:
+        return Books(
+            messages=self.tally.messages,
+            no_source=self.tally.no_source,
+            not_replayed=dict(self.tally.not_replayed),
+            sources=dict(self.tally.sources),
+            routers=tuple(map(self._router_book, self.run.plan.routers)),
+            targets=tuple(self._target_books()),
+        )
+
+    def books(self) -> Books:
+        """The books: they balance, or the replay would have raised."""
+        return self._books
+
+    def routers(self) -> pl.DataFrame:
+        """Results: `router, messages, matched, unmatched, invalid, undecided`.
+
+        `undecided` counts messages for which a condition was NULL when it was reached; they are
+        matched or unmatched as well.
+        """
+        return pl.DataFrame(
+            [each.as_row() for each in self._books.routers],
+            schema=RouterBook.schema(),
+            orient="row",
+        )
+
+    def routes(self) -> pl.DataFrame:
+        """Matches: `router, route, messages, share, bytes, undecided`.
+
+        `share` is of the messages that came into the router. With `match: all` a message counts
+        for each route that it matches.
+        """
+        rows = [
+            (router.name, route.name, *self._matched(router.name, route.name))
+            for router in self.run.plan.routers.values()
+            for route in router.routes
+        ]
+        schema = ["router", "route", "messages", "share", "bytes", "undecided"]
+        types = [pl.String, pl.String, pl.Int64, pl.Float64, pl.Int64, pl.Int64]
+        return pl.DataFrame(rows, schema=dict(zip(schema, types, strict=True)), orient="row")
+
+    def targets(self) -> pl.DataFrame:
+        """Outcomes: `target, broker, deliveries, delivered, dropped, dead_lettered, bytes`.
+
+        The last rows, `drop` and `dead_letter`, are what goes to no target: by a route or
+        `unmatched` that says so, and invalid messages.
+        """
+        brokers = {name: target.broker for name, target in self.config.targets.items()}
+        rows = [(each, brokers.get(each.target)) for each in self._books.targets]
+        return pl.DataFrame(
+            [(book.target, broker, *book.as_row()[1:]) for book, broker in rows],
+            schema=TargetBook.schema_with_broker(),
+            orient="row",
+        )
+
+    def flow(self) -> pl.DataFrame:
+        """Where deliveries go: `source, router, route, target, outcome, deliveries, bytes`.
+
+        No router: an invalid message. No route: a message that matched none.
+        """
+        rows = [(*key, *weight) for key, weight in nonzero(self.tally.deliveries)]
+        names = ["source", "router", "route", "target", "outcome", "deliveries", "bytes"]
+        types = [*[pl.String] * 5, pl.Int64, pl.Int64]
+        frame = pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
+        return _in_order(frame, self._document_order())
+
+    def invalid(self) -> pl.DataFrame:
+        """Why bodies are invalid: `source, reason, messages`, the most frequent first."""
+        rows = [(*key, count) for key, count in self.tally.invalid.items()]
+        schema = {"source": pl.String, "reason": pl.String, "messages": pl.Int64}
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+        return frame.sort("messages", "source", "reason", descending=[True, False, False])
+
+    def undecided(self) -> pl.DataFrame:
+        """Conditions that were NULL when they were reached: `router, route, messages`."""
+        return (
+            self.routes()
+            .filter(pl.col("undecided") > 0)
+            .select("router", "route", messages="undecided")
+        )
+
+    def channels(self) -> pl.DataFrame:
+        """Channels written to: `target, broker, channel, messages, bytes`, the fullest first."""
+        frame = sum_channels(list(self.run.ask(count_channels, "channels")))
+        return _in_order(frame, {"target": [*self.config.targets]})
+
+    def over_time(self, every: str = "1m") -> pl.DataFrame:
+        """Deliveries by time received: `time, router, target, outcome, deliveries`.
+
+        Args:
+            every: The width of a step: `10s`, `1m`, `1h`, `1d`. `time` is its beginning.
+
+        Raises:
+            ReplayError: `every` is written differently.
+        """
+        ask = partial(count_over_time, every=checked_step(every))
+        return sum_over_time(list(self.run.ask(ask, "over time")))
+
+    def batches(self, name: str) -> pl.DataFrame:
+        """The groups of a batch: `batch, opened, closed, messages`, its groups and aggregates.
+
+        Windows are simulated: a batch is cut as if messages came as fast as they were received.
+
+        Raises:
+            ReplayError: The config has no batch of this name.
+        """
+        return batch_frame(self.run, name)
+
+    # --- messages ---
+
+    def deliveries(self, *, rendered: bool = False) -> pl.LazyFrame:
+        """All deliveries, lazily, in the order of the capture, routers and routes.
+
+        Args:
+            rendered: Whether to write key, headers and body, as the gateway would.
+
+        Returns:
+            `seq, received, source, router, route, target, broker, channel, outcome, reason,
+            bytes`, and if rendered `key, headers, body`. `bytes` is the captured body's length.
+        """
+
+        def make() -> Iterator[pl.DataFrame]:
+            for seen in self.run.views():
+                for span in spans(seen):
+                    yield deliveries(seen, rendered=rendered, span=span)
+
+        return lazily(make, RENDERED if rendered else DELIVERIES)
+
+    def unmatched(self) -> pl.LazyFrame:
+        """Messages that matched no route of a router: `seq, received, source, router, bytes`."""
+        return lazily(lambda: map(list_unmatched, self.run.views()), UNMATCHED)
+
+    def sample(self, n: int = 5, *, seed: int = 0, **where: str | None) -> pl.DataFrame:
+        """Some deliveries with their messages, chosen by a hash of `seq` and `seed`.
+
+        Args:
+            n: How many at most.
+            seed: Another seed chooses others; the same always the same.
+            **where: `source`, `router`, `route`, `target`, `outcome`: only those.
+
+        Returns:
+            The columns of `deliveries()`, then `key` and `body` as text; private values in them
+            are masked unless `gl.show_private()` was called.
+
+        Raises:
+            ReplayError: A name in `where` is not known.
+        """
+        return sample(self.run, n=n, seed=seed, where=checked_filters(self.run.plan, where))
+
+    # --- how ---
+
+    def _router_book(self, router: str) -> RouterBook:
+        counts = dict.fromkeys(Result, 0)
+        for (_, name, result), (messages, _size) in self.tally.results.items():
+            if name == router:
+                counts[Result(result)] += messages
+        undecided = [
+            messages
+            for (_, name, route), (messages, _size) in self.tally.undecided.items()
+            if name == router and route is None
+        ]
+        return RouterBook(
+            router=router,
+            messages=sum(counts.values()),
+            matched=counts[Result.MATCHED],
+            unmatched=counts[Result.UNMATCHED],
+            invalid=counts[Result.INVALID],
+            undecided=sum(undecided),
+        )
+
+    def _target_books(self) -> Iterator[TargetBook]:
+        found = {key[3] for key, _ in nonzero(self.tally.deliveries)}
+        for target in [*self.config.targets, *sorted({DROP, DEAD_LETTER} & found)]:
+            counts = dict.fromkeys(Outcome, 0)
+            size = 0
+            for key, (messages, bytes_) in self.tally.deliveries.items():
+                if key[3] == target:
+                    counts[Outcome(key[4])] += messages
+                    size += bytes_
+            yield TargetBook(
+                target=target,
+                deliveries=sum(counts.values()),
+                delivered=counts[Outcome.DELIVERED],
+                dropped=counts[Outcome.DROPPED],
+                dead_lettered=counts[Outcome.DEAD_LETTERED],
+                bytes=size,
+            )
+
+    def _matched(self, router: str, route: str) -> tuple[int, float | None, int, int]:
+        due = sum(messages for (_, name), (messages, _) in self.tally.due.items() if name == router)
+        messages = size = undecided = 0
+        for source in self.run.plan.routers[router].sources:
+            weight = self.tally.routes.get((source, router, route), (0, 0))
+            messages, size = messages + weight[0], size + weight[1]
+            undecided += self.tally.undecided.get((source, router, route), (0, 0))[0]
+        return messages, messages / due if due else None, size, undecided
+
+    def _document_order(self) -> dict[str, list[str]]:
+        routers = self.run.plan.routers
+        return {
+            "source": [*self.config.sources],
+            "router": [*routers],
+            "route": list(
+                dict.fromkeys(r.name for router in routers.values() for r in router.routes)
+            ),
+            "target": [*self.config.targets, DROP, DEAD_LETTER],
+        }
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+
+def _in_order(frame: pl.DataFrame, orders: dict[str, list[str]]) -> pl.DataFrame:
+    """Sort by the places of names in the document; nulls come last, the rest stays."""
+    places = [
+        pl.col(name).replace_strict(names, range(len(names)), default=None, return_dtype=pl.UInt32)
+        for name, names in orders.items()
+    ]
+    return frame.sort(places, nulls_last=True, maintain_order=True)

@@ -1,0 +1,147 @@
+"""How a config meets a capture: part after part, here or wherever an executor runs.
+
+A task is a config in canonical form, a run of rows of a file and a question. It can be pickled,
+so any `concurrent.futures.Executor` runs it, also `client.get_executor()` of a Dask cluster;
+only counts and capped samples travel back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Generic, TypeAlias, TypeVar
+
+from gateway_lab.captures.binding import Sources
+from gateway_lab.captures.capture import Capture
+from gateway_lab.config.canonical import canonical_json
+from gateway_lab.config.compile import compile_plan
+from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.load import parse_config
+from gateway_lab.config.plan import Plan
+from gateway_lab.errors import ReplayError
+from gateway_lab.findings import Finding, Severity
+from gateway_lab.offline.parts import Part, parts_of
+from gateway_lab.offline.progress import watched
+from gateway_lab.offline.view import View, view
+
+T = TypeVar("T")
+
+Question: TypeAlias = Callable[[View], T]
+"""What is asked about a part; a function of a module, or a partial of one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(Generic[T]):
+    """One question about one part, complete in itself."""
+
+    config: bytes
+    part: Part
+    sources: Sources
+    is_handled: bool
+    ask: Question[T]
+
+    def __call__(self) -> T:
+        """Answer it; a process compiles a config once."""
+        plan = _plan_of(self.config)
+        return self.ask(view(plan, self.part, sources=self.sources, is_handled=self.is_handled))
+
+
+@lru_cache(maxsize=4)
+def _plan_of(config: bytes) -> Plan:
+    return checked_plan(parse_config(config.decode()))[0]
+
+
+def checked_plan(config: GatewayConfig) -> tuple[Plan, tuple[Finding, ...]]:
+    """Compile a config, and give its findings.
+
+    Raises:
+        ReplayError: A finding is an error; all that are errors are named.
+    """
+    compiled = compile_plan(config)
+    if compiled.plan is not None:
+        return compiled.plan, compiled.findings
+    errors = [str(each) for each in compiled.findings if each.severity is Severity.ERROR]
+    raise ReplayError(
+        f"this config has errors, so nothing can be replayed:\n{chr(10).join(errors)}",
+        hint="`gl.check(config)` lists all findings",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A config over a capture: answers questions, part after part."""
+
+    config: GatewayConfig
+    plan: Plan
+    capture: Capture
+    parts: tuple[Part, ...]
+    sources: Sources = field(default_factory=dict)
+    executor: Executor | None = None
+
+    @property
+    def is_handled(self) -> bool:
+        """Whether the bodies are what handlers returned."""
+        return self.capture.metadata.stage == "handled"
+
+    def views(self) -> Iterator[View]:
+        """Look at the parts in this process, one after the other."""
+        for part in self.parts:
+            yield view(self.plan, part, sources=self.sources, is_handled=self.is_handled)
+
+    def ask(self, question: Question[T], label: str) -> Iterator[T]:
+        """Answer a question for every part, in their order; long work shows its progress."""
+        if self.executor is None:
+            return self.ask_here(question, label)
+        return watched(self._sent(question), [part.rows for part in self.parts], label)
+
+    def ask_here(self, question: Question[T], label: str) -> Iterator[T]:
+        """Answer a question in this process, for answers that are not small."""
+        return watched(self._local(question), [part.rows for part in self.parts], label)
+
+    def _local(self, question: Question[T]) -> Iterator[T]:
+        return (question(seen) for seen in self.views())
+
+    def _sent(self, question: Question[T]) -> Iterator[T]:
+        assert self.executor is not None  # noqa: S101 - asked by `ask`
+        config = canonical_json(self.config)
+        futures: list[Future[T]] = [
+            self.executor.submit(
+                Task(
+                    config=config,
+                    part=part,
+                    sources=self.sources,
+                    is_handled=self.is_handled,
+                    ask=question,
+                )
+            )
+            for part in self.parts
+        ]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def make_run(
+    config: GatewayConfig,
+    capture: Capture,
+    *,
+    executor: Executor | None = None,
+    sources: Mapping[str, str | tuple[str, ...]] | None = None,
+) -> tuple[Run, tuple[Finding, ...]]:
+    """Prepare a run, and give the findings of its config.
+
+    Raises:
+        ReplayError: The config has errors, or `sources` names what it does not have.
+    """
+    plan, findings = checked_plan(config)
+    parts = parts_of(capture)
+    told = dict(sources or {})
+    run = Run(
+        config=config, plan=plan, capture=capture, parts=parts, sources=told, executor=executor
+    )
+    return run, findings
