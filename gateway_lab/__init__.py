@@ -26,21 +26,31 @@ if TYPE_CHECKING:
     from gateway_lab.errors import GatewayLabError as GatewayLabError
     from gateway_lab.findings import Finding as Finding
     from gateway_lab.lab import figures as figures
+    from gateway_lab.messages.mask import show_private as show_private
     from gateway_lab.messages.message import Message as Message
+    from gateway_lab.offline.run import replay as replay
+    from gateway_lab.offline.summary import Replay as Replay
+    from gateway_lab.routing.explanation import Explanation as Explanation
+    from gateway_lab.routing.explanation import explain as explain
     from gateway_lab.routing.tests import run_tests as run_tests
 
 _HOMES = {
     "Capture": "captures.capture",
     "ExpectationError": "errors",
+    "Explanation": "routing.explanation",
     "Finding": "findings",
     "GatewayConfig": "config.document",
     "GatewayLabError": "errors",
     "Message": "messages.message",
+    "Replay": "offline.summary",
+    "explain": "routing.explanation",
     "generate_traffic": "captures.generate",
     "parse_config": "config.load",
     "read_config": "config.load",
+    "replay": "offline.run",
     "run_tests": "routing.tests",
     "scan_capture": "captures.read",
+    "show_private": "messages.mask",
     "write_traffic": "captures.generate",
 }
 _MODULES = {"figures": "lab.figures"}

@@ -36,7 +36,15 @@ def explain(
         result = gl.explain(routes, _event(event), source=source)
     else:
         raise BadParameter("give CAPTURE and --seq, or --source and --event")
-    Report(tables=[table("clauses", result.frame, limit=1000)], closing=str(result)).show(form)
+    if form is Format.TABLE:
+        print(result)
+        return
+    tables = {"targets": result.targets, "clauses": result.clauses, "changes": result.changes}
+    facts = {"source": result.source, "event_type": result.event_type, "invalid": result.invalid}
+    Report(
+        facts=facts,
+        tables=[table(name, frame, limit=frame.height) for name, frame in tables.items()],
+    ).show(form)
 
 
 def _event(text: str) -> Any:

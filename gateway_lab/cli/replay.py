@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
@@ -45,7 +45,7 @@ def replay(
     routes, traffic = gl.read_config(config), gl.scan_capture(capture)
     result = gl.replay(routes, traffic, sources=bindings(source))
     if every is not None:
-        tables = [table("over_time", result.over_time(every=every), limit=limit)]
+        tables = [table("over_time", result.over_time(every), limit=limit)]
     elif by is By.ROUTERS:
         tables = [
             table("routers", result.routers(), limit=limit),
@@ -53,4 +53,21 @@ def replay(
         ]
     else:
         tables = [table(by.value, getattr(result, by.value)(), limit=limit)]
-    Report(facts=result.facts, tables=tables).show(form)
+    Report(facts=facts(result), tables=tables, closing=closing(result)).show(form)
+
+
+def facts(result: gl.Replay) -> dict[str, Any]:
+    """Name what was replayed, and count the messages that no router saw."""
+    books = result.books()
+    return {
+        "config": f"{result.config.name} {result.config.digest[:12]}",
+        "capture": result.capture.digest[:12],
+        "messages": books.messages,
+        "no_source": books.no_source,
+        "not_replayed": sum(books.not_replayed.values()),
+    }
+
+
+def closing(result: gl.Replay) -> str:
+    """Say what checking found, a line a finding."""
+    return "\n".join(map(str, result.findings))
