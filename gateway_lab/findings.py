@@ -42,8 +42,13 @@ class Finding:
     offset: int | None = None
     witness: Any = None
 
+    @property
+    def where(self) -> str:
+        """The place as people read it: file:line:column, or the path in the document."""
+        if self.line is None:
+            return ".".join(map(str, self.path)) or "config"
+        return f"{self.file or 'config'}:{self.line}:{self.column}"
+
     def __str__(self) -> str:
-        file = self.file or ".".join(map(str, self.path)) or "config"
-        where = file if self.line is None else f"{file}:{self.line}:{self.column}"
-        text = f"{where}: {self.severity} [{self.code}] {self.text}"
+        text = f"{self.where}: {self.severity} [{self.code}] {self.text}"
         return f"{text}\n  hint: {self.hint}" if self.hint else text

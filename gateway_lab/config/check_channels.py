@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from gateway_lab.config.document import GatewayConfig
 from gateway_lab.config.model import Address, Target
-from gateway_lab.config.names import address_places
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.plan import Plan, TargetPlan
 from gateway_lab.config.refusals import refusals
 from gateway_lab.config.report import Report
+from gateway_lab.config.uses import address_places
 from gateway_lab.events.event_type import EventType
 from gateway_lab.findings import Severity
 from gateway_lab.protocols.protocol import Options, Protocol

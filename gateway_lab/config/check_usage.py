@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from gateway_lab.config.document import GatewayConfig
-from gateway_lab.config.language import language_at, texts
-from gateway_lab.config.names import broker_uses, event_uses, target_lists
 from gateway_lab.config.report import Report
-
-_SETTING = re.compile(r"\bsettings\s*\.\s*([a-z][a-z0-9_]*)")
+from gateway_lab.config.settings_used import settings_used
+from gateway_lab.config.uses import broker_uses, event_uses, target_lists
 
 
 def check_usage(config: GatewayConfig, report: Report) -> None:
@@ -18,7 +15,7 @@ def check_usage(config: GatewayConfig, report: Report) -> None:
     routers = [each for each in config.routers.values() if each.enabled]
     readers = [source for router in routers for source in router.sources]
     readers += [batch.source for batch in config.batches.values()]
-    _note_unused("settings", config.settings, _settings_used(config), report)
+    _note_unused("settings", config.settings, (name for _, name in settings_used(config)), report)
     _note_unused("brokers", config.brokers, (alias for _, alias in broker_uses(config)), report)
     _note_unused("events", config.events, (event for _, event in event_uses(config)), report)
     _note_unused("sources", config.sources, readers, report)
@@ -33,16 +30,6 @@ def _note_unused(table: str, names: Iterable[str], used: Iterable[str], report: 
         if name not in known:
             text = f"{name!r} of `{table}` is not used"
             report.add("unused", (table, name), text, "use it or remove it", is_key=True)
-
-
-def _settings_used(config: GatewayConfig) -> set[str]:
-    document = config.model_dump(mode="json", exclude_unset=True)
-    return {
-        name
-        for path, text in texts(document)
-        if language_at(path)
-        for name in _SETTING.findall(text)
-    }
 
 
 def _note_disabled(config: GatewayConfig, report: Report) -> None:

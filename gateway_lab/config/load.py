@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gateway_lab.config.document import GatewayConfig
 from gateway_lab.config.model import FORMAT
@@ -15,6 +15,8 @@ from gateway_lab.config.refusals import refusals
 from gateway_lab.config.traps import find_traps, restore_braces
 from gateway_lab.config.yaml_text import MAX_BYTES, Reading, read_text
 from gateway_lab.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def read_config(path: str | os.PathLike[str]) -> GatewayConfig:
@@ -27,14 +29,7 @@ def read_config(path: str | os.PathLike[str]) -> GatewayConfig:
         ConfigError: The file cannot be read or is no config; all problems are told, each with
             file, line and column.
     """
-    file = os.fspath(path)
-    try:
-        with Path(file).open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"cannot be read: {reason}", where=file) from None
-    return parse_config(_decode(data, file), file=file)
+    return parse_config(read_file(path), file=os.fspath(path))
 
 
 def parse_config(text: str, *, file: str | None = None) -> GatewayConfig:
@@ -48,20 +43,57 @@ def parse_config(text: str, *, file: str | None = None) -> GatewayConfig:
         ConfigError: As `read_config`.
     """
     text = text.removeprefix("\ufeff")
+    document, origin = parse_document(text, file=file, version_key="gateway_lab")
+    traps = tuple(restore_braces(document, origin))
+    config = build(GatewayConfig, document, origin)
+    traps += tuple(find_traps(document, origin))
+    return config.with_origin(origin, traps)
+
+
+def read_file(path: str | os.PathLike[str]) -> str:
+    """Read a file of at most 1 MiB of UTF-8.
+
+    Raises:
+        ConfigError: It cannot be read, is larger, or is not UTF-8.
+    """
+    file = os.fspath(path)
+    try:
+        with Path(file).open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"cannot be read: {reason}", where=file) from None
+    return _decode(data, file)
+
+
+def parse_document(
+    text: str, *, file: str | None, version_key: str
+) -> tuple[dict[str, Any], Origin]:
+    """Read a mapping whose `version_key` says the format of this version.
+
+    Raises:
+        ConfigError: It is too large, no YAML, uses what is refused, or is of another format.
+    """
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise _too_large(file or "")
     reading = read_text(text)
     origin = reading.origin(file, text)
     if reading.problems:
         raise ConfigError.of(_problems(reading, origin))
-    _require_format(reading.value, origin)
-    traps = tuple(restore_braces(reading.value, origin))
+    _require_format(reading.value, origin, version_key)
+    return reading.value, origin
+
+
+def build(model: type[M], document: dict[str, Any], origin: Origin) -> M:
+    """Make a model of a document.
+
+    Raises:
+        ConfigError: Something is missing, unknown or of the wrong kind; all problems are told.
+    """
     try:
-        config = GatewayConfig.model_validate(reading.value, by_alias=True, by_name=False)
+        return model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise ConfigError.of(_refused(error, reading.value, origin)) from None
-    traps += tuple(find_traps(reading.value, origin))
-    return config.with_origin(origin, traps)
+        raise ConfigError.of(_refused(error, document, model, origin)) from None
 
 
 def _decode(data: bytes, file: str) -> str:
@@ -98,21 +130,18 @@ def _where(origin: Origin, at: int) -> str:
     return f"{origin.file or 'config'}:{line}:{column}"
 
 
-def _require_format(document: Any, origin: Origin) -> None:
+def _require_format(document: Any, origin: Origin, key: str) -> None:
     """Refuse what is no config, or one of another format, before judging its parts."""
-    hint = f"begin with: gateway_lab: {FORMAT}"
+    hint = f"begin with: {key}: {FORMAT}"
     if not isinstance(document, dict):
         problem = "empty" if document is None else "not a mapping"
         raise ConfigError(problem, where=_where(origin, 0), hint=hint)
-    if "gateway_lab" not in document:
-        raise ConfigError(
-            "not a gateway_lab config: the key gateway_lab is missing",
-            where=_where(origin, 0),
-            hint=hint,
-        )
-    version = document["gateway_lab"]
+    if key not in document:
+        problem = f"the key {key} is missing"
+        raise ConfigError(problem, where=_where(origin, 0), hint=hint)
+    version = document[key]
     if version != FORMAT or not isinstance(version, int) or isinstance(version, bool):
-        line, column = origin.of_value(("gateway_lab",))
+        line, column = origin.of_value((key,))
         raise ConfigError(
             f"format {version!r} is not known; this version reads format {FORMAT}",
             where=f"{origin.file or 'config'}:{line}:{column}",
@@ -120,9 +149,11 @@ def _require_format(document: Any, origin: Origin) -> None:
         )
 
 
-def _refused(error: ValidationError, document: Any, origin: Origin) -> list[ConfigError]:
+def _refused(
+    error: ValidationError, document: Any, model: type[BaseModel], origin: Origin
+) -> list[ConfigError]:
     problems = []
-    for each in refusals(error, document, GatewayConfig):
+    for each in refusals(error, document, model):
         line, column = (origin.of_key if each.is_key else origin.of_value)(each.path)
         inside = ".".join(map(str, each.path))
         text = f"{inside}: {each.text}" if inside and not each.is_key else each.text

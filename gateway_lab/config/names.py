@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
 from gateway_lab.config.document import GatewayConfig
-from gateway_lab.config.model import RESERVED_NAMES, Address, DeadLetter, EventChoice, Source
+from gateway_lab.config.model import RESERVED_NAMES
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.plan import INVALID
 from gateway_lab.config.report import Report
+from gateway_lab.config.uses import address_places, broker_uses, event_uses, target_lists
 from gateway_lab.errors import did_you_mean
 
 ENDS = ("drop", "dead_letter")
@@ -52,22 +53,6 @@ def _brokers(config: GatewayConfig, report: Report) -> None:
         _require(report, "unknown-broker", path, "broker", alias, config.brokers)
 
 
-def broker_uses(config: GatewayConfig) -> Iterator[tuple[DocumentPath, str]]:
-    """Yield every place that names a broker."""
-    letters: list[tuple[DocumentPath, DeadLetter | None]] = [(("dead_letter",), config.dead_letter)]
-    for name, source in config.sources.items():
-        if source.broker is not None:
-            yield ("sources", name, "broker"), source.broker
-        for index, address in enumerate(source.from_):
-            yield ("sources", name, "from", index, "broker"), address.broker
-        letters.append((("sources", name, "dead_letter"), source.dead_letter))
-    for name, target in config.targets.items():
-        yield ("targets", name, "broker"), target.broker
-    for path, letter in letters:
-        if letter is not None:
-            yield (*path, "broker"), letter.broker
-
-
 def _addresses(config: GatewayConfig, report: Report) -> None:
     for name, source in config.sources.items():
         path: DocumentPath = ("sources", name)
@@ -85,31 +70,9 @@ def _addresses(config: GatewayConfig, report: Report) -> None:
                 )
 
 
-def address_places(name: str, source: Source) -> Iterator[tuple[DocumentPath, Address]]:
-    """Yield the addresses of a source with their places."""
-    for index, address in enumerate(source.addresses):
-        place: DocumentPath = ("sources", name)
-        yield (*place, "from", index) if source.from_ else place, address
-
-
 def _events(config: GatewayConfig, report: Report) -> None:
     for path, event in event_uses(config):
         _require(report, "unknown-event", path, "event type", event, config.events)
-
-
-def event_uses(config: GatewayConfig) -> Iterator[tuple[DocumentPath, str]]:
-    """Yield every place where a source names an event type."""
-    for name, source in config.sources.items():
-        path: DocumentPath = ("sources", name, "event")
-        if isinstance(source.event, str):
-            yield path, source.event
-        elif isinstance(source.event, EventChoice):
-            for value, event in source.event.types.items():
-                yield (*path, "types", value), event
-            if source.event.otherwise != INVALID:
-                yield (*path, "otherwise"), source.event.otherwise
-        if source.handler is not None:
-            yield ("sources", name, "handler", "returns"), source.handler.returns
 
 
 def _sources(config: GatewayConfig, report: Report) -> None:
@@ -143,17 +106,6 @@ def _check_list(
             _require(report, "unknown-target", place, "target", target, known)
         elif len(targets) > 1:
             report.add("mixed-targets", place, f"`{target}` stands beside other targets")
-
-
-def target_lists(config: GatewayConfig) -> Iterator[tuple[DocumentPath, tuple[str, ...]]]:
-    """Yield every list of targets with its place."""
-    for name, router in config.routers.items():
-        for index, route in enumerate(router.routes):
-            yield ("routers", name, "routes", index, "to"), route.to
-        unmatched = (router.unmatched,) if isinstance(router.unmatched, str) else router.unmatched
-        yield ("routers", name, "unmatched"), unmatched
-    for name, batch in config.batches.items():
-        yield ("batches", name, "to"), batch.to
 
 
 def _duplicates(config: GatewayConfig, report: Report) -> None:

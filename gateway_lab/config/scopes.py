@@ -92,7 +92,7 @@ def routed_events(source: Source) -> tuple[str, ...]:
 def _settings(settings: Mapping[str, Setting], report: Report) -> dict[str, Literal]:
     literals = {}
     for name, setting in settings.items():
-        if _fits(setting):
+        if fits(setting.type, setting.value):
             value = float(setting.value) if setting.type == "number" else setting.value
             literals[name] = Literal(value, _TYPES[setting.type], Span(0, 0))
         else:
@@ -101,12 +101,12 @@ def _settings(settings: Mapping[str, Setting], report: Report) -> dict[str, Lite
     return literals
 
 
-def _fits(setting: Setting) -> bool:
-    value = setting.value
-    if not isinstance(value, _KINDS[setting.type]):
+def fits(type_: str, value: object) -> bool:
+    """Say whether a value is of a setting's type."""
+    if not isinstance(value, _KINDS[type_]):
         return False
     if isinstance(value, bool):
-        return setting.type == "boolean"
+        return type_ == "boolean"
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
     return not isinstance(value, float) or math.isfinite(value)
