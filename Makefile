@@ -47,7 +47,6 @@ regen: $(READY) ## Run the notebooks and write their outputs anew, the same byte
 	$(BIN)/python -m tools.notebooks regen
 
 docs: $(READY) ## Write the generated pages anew: environment.yml and docs/
-	$(BIN)/python -m tools.environment
 	$(BIN)/python -m tools.docs
 
 bench: $(READY) ## Measure: ratios within one run, as a table

@@ -1,7 +1,7 @@
-"""Writes environment.yml from pyproject.toml, the only list of what is needed.
+"""Makes environment.yml from pyproject.toml, the only list of what is needed.
 
 conda brings Python and pip; pip brings the rest, so there is no second list of versions that
-could drift. `make docs` runs this, and a test fails when the file is out of step.
+could drift.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ dependencies:
 """
 
 
-def environment(project: Path) -> str:
+def environment(project: Path = ROOT / "pyproject.toml") -> str:
     """Return the text of environment.yml.
 
     Args:
@@ -35,7 +35,3 @@ def environment(project: Path) -> str:
         msg = f"{project}: no extra called {', '.join(sorted(missing))}"
         raise KeyError(msg)
     return TEXT.format(python=table["requires-python"], extras=",".join(EXTRAS))
-
-
-if __name__ == "__main__":
-    (ROOT / "environment.yml").write_text(environment(ROOT / "pyproject.toml"))

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tools.docs import PAGES
 from tools.environment import environment
 
 ROOT = Path(__file__).parents[2]
@@ -50,9 +51,9 @@ def test_every_locked_version_has_a_hash() -> None:
     ] == []
 
 
-def test_environment_yml_is_made_from_pyproject() -> None:
-    made = environment(ROOT / "pyproject.toml")
-    assert (ROOT / "environment.yml").read_text() == made, "make docs"
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_that_is_made_from_code_is_in_step(page: str) -> None:
+    assert (ROOT / page).read_text() == PAGES[page](), "make docs"
 
 
 def test_an_extra_that_the_environment_lacks_is_named(tmp_path: Path) -> None:

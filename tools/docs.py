@@ -1,0 +1,33 @@
+"""Writes the pages that are made from code, so that they cannot say anything else.
+
+`make docs` runs this; a test fails when a page is out of step. A new page is a function that
+returns its text, and a line in `PAGES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tools.cli_page import cli_page
+from tools.environment import environment
+
+ROOT = Path(__file__).parents[1]
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/cli.md": cli_page,
+    "environment.yml": environment,
+}
+
+
+def main() -> None:
+    """Write every page that differs."""
+    for name, make in PAGES.items():
+        path, new = ROOT / name, make()
+        if not path.exists() or path.read_text() != new:
+            path.write_text(new)
+            print(f"{name}: written")
+
+
+if __name__ == "__main__":
+    main()
