@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from gateway_lab.config.plan import AddressPlan, SourcePlan
+from gateway_lab.config.plan import SourcePlan
+from gateway_lab.config.readers import readers
 from gateway_lab.errors import ReplayError, did_you_mean
-from gateway_lab.protocols.registry import PROTOCOLS
 
 Place: TypeAlias = tuple[str, str, str]
 """Broker alias, protocol and channel of a captured message."""
@@ -63,19 +63,5 @@ def _readers(
     for name, pairs in told.items():
         if pairs & {(broker, channel), (protocol, channel)}:
             yield name
-    reading = {
-        name: [each for each in source.addresses if _reads(each, channel)]
-        for name, source in sources.items()
-        if name not in told
-    }
-    by_alias = [n for n, found in reading.items() if any(each.broker == broker for each in found)]
-    by_protocol = (
-        n for n, found in reading.items() if any(each.protocol == protocol for each in found)
-    )
-    yield from by_alias or by_protocol
-
-
-def _reads(address: AddressPlan, channel: str) -> bool:
-    if address.pattern is None:
-        return address.channel == channel
-    return PROTOCOLS[address.protocol].matches(address.pattern, channel)
+    untold = {name: source for name, source in sources.items() if name not in told}
+    yield from readers(untold, broker, protocol, channel)

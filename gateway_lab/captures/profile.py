@@ -188,7 +188,7 @@ def _times(frame: pl.LazyFrame) -> pl.DataFrame:
 def _bodies(frame: pl.LazyFrame) -> pl.DataFrame:
     counts: Counter[tuple[str, str]] = Counter()
     for batch in frame.select("channel", "body").collect_batches():
-        counts.update((channel, _kind_of(body)) for channel, body in batch.iter_rows())
+        counts.update((channel, body_kind(body)) for channel, body in batch.iter_rows())
     totals: Counter[str] = Counter()
     for (channel, _), messages in counts.items():
         totals[channel] += messages
@@ -203,7 +203,8 @@ def _bodies(frame: pl.LazyFrame) -> pl.DataFrame:
     return frame_of_rows.sort("channel", "messages", "body", descending=[False, True, False])
 
 
-def _kind_of(body: bytes | None) -> str:
+def body_kind(body: bytes | None) -> str:
+    """Say what a body is, see `Profile.bodies`."""
     if body is None:
         return "tombstone"
     if not body:

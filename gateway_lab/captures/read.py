@@ -108,26 +108,30 @@ def checked_count(frame: pl.LazyFrame, *, where: str) -> int:
 
 
 def _files_at(where: Path) -> tuple[Path, ...]:
+    if where.is_file():
+        return (where,)
     if where.is_dir():
-        found = sorted(where.glob(f"[!.]*{PARQUET_ENDING}"))
+        found = _visible(where, f"*{PARQUET_ENDING}")
         if not found:
-            msg = f"this folder has no {PARQUET_ENDING} file"
             raise CaptureError(
-                msg,
+                f"this folder has no {PARQUET_ENDING} file",
                 where=str(where),
                 hint=_content_hint(where),
             )
-        return tuple(found)
-    if where.is_file():
-        return (where,)
-    pattern = where.relative_to(where.anchor) if where.anchor else where
-    try:
-        found = sorted(Path(where.anchor).glob(str(pattern)))
-    except ValueError as error:
-        raise CaptureError(str(error).lower(), where=str(where)) from None
+        return found
+    found = _visible(Path(where.anchor), str(where.relative_to(where.anchor)))
     if not found:
         raise _no_such_file(where)
-    return tuple(found)
+    return found
+
+
+def _visible(folder: Path, pattern: str) -> tuple[Path, ...]:
+    """Find files by a glob; hidden ones are unfinished or not meant."""
+    try:
+        found = folder.glob(pattern)
+        return tuple(sorted(each for each in found if each.is_file() and each.name[0] != "."))
+    except ValueError as error:
+        raise CaptureError(str(error).lower(), where=str(folder / pattern)) from None
 
 
 def _no_such_file(where: Path) -> CaptureError:
