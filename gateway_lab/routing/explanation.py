@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from gateway_lab.config.compile import compile_plan
 from gateway_lab.config.document import GatewayConfig
-from gateway_lab.config.plan import AddressPlan, Plan, RoutePlan, RouterPlan, SourcePlan
+from gateway_lab.config.plan import Plan, RoutePlan, RouterPlan, SourcePlan
+from gateway_lab.config.readers import readers
 from gateway_lab.errors import ConfigError, ReplayError, did_you_mean
 from gateway_lab.findings import Severity
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.mask import is_private_shown, mask_text
 from gateway_lab.messages.message import Message
-from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.routing.route import SourceRouter, compile_source
 from gateway_lab.routing.routed import Decision, Delivery, Routed
 from gateway_lab.routing.sample import encode_event, make_message
@@ -176,31 +176,14 @@ def explain(
 
 def _find_source(plan: Plan, message: object) -> str:
     """Find the source of a message: by broker and channel, else by protocol and channel."""
-    names = list(plan.sources)
+    names = tuple(plan.sources)
     if isinstance(message, Message):
-        names = [name for name in names if _reads(plan.sources[name], message, by_alias=True)] or [
-            name for name in names if _reads(plan.sources[name], message, by_alias=False)
-        ]
+        names = readers(plan.sources, message.broker, message.protocol, message.channel)
     if len(names) != 1:
         found = "several sources" if names else "no source"
         problem = f"{found} of the config could have read this message"
         raise ReplayError(problem, hint=f"say source=…; {did_you_mean('', plan.sources)}")
     return names[0]
-
-
-def _reads(source: SourcePlan, message: Message, *, by_alias: bool) -> bool:
-    return any(_is_at(address, message, by_alias=by_alias) for address in source.addresses)
-
-
-def _is_at(address: AddressPlan, message: Message, *, by_alias: bool) -> bool:
-    mine, its = (
-        (address.broker, message.broker) if by_alias else (address.protocol, message.protocol)
-    )
-    if mine != its:
-        return False
-    if address.pattern is None:
-        return address.channel == message.channel
-    return PROTOCOLS[address.protocol].matches(address.pattern, message.channel)
 
 
 class _Explainer:

@@ -266,6 +266,9 @@ class _Router:
 
 # --- deliveries ---
 
+# Looking a member up in its enum costs as much as making a delivery.
+_DELIVERED, _DEAD_LETTERED, _DROPPED = Outcome.DELIVERED, Outcome.DEAD_LETTERED, Outcome.DROPPED
+
 
 def _compile_delivery(parts: _Parts, router: str, route: str | None, target: str) -> _Deliver:
     """Compile a delivery to a target; what cannot be rendered is a dead letter of that target."""
@@ -281,7 +284,7 @@ def _compile_delivery(parts: _Parts, router: str, route: str | None, target: str
             target,
             broker,
             written.channel,
-            Outcome.DELIVERED,
+            _DELIVERED,
             None,
             written.key,
             written.headers,
@@ -310,7 +313,7 @@ def _compile_letter(source: SourcePlan) -> _Letter:
             target,
             broker,
             channel(look_up(message)),
-            Outcome.DEAD_LETTERED,
+            _DEAD_LETTERED,
             reason,
             message.key,
             message.headers,
@@ -330,7 +333,7 @@ def _drop(router: str | None, route: str | None, reason: str) -> _Deliver:
             DROP,
             None,
             None,
-            Outcome.DROPPED,
+            _DROPPED,
             reason,
             message.key,
             message.headers,

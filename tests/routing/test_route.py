@@ -171,7 +171,7 @@ def test_an_undecided_route_is_passed_by_and_told():
 
 @pytest.mark.parametrize("match", ["first", "all"])
 def test_a_router_may_make_one_dead_letter_of_what_is_undecided(match):
-    event = {"count": 2}
+    event: dict[str, object] = {"count": 2}
     assert undecided(match, "dead_letter", event) == [("dead_letter", "undecided: big")]
 
 
@@ -234,7 +234,7 @@ def test_the_books_balance(sent):
             mine = [one for one in each.deliveries if one.router == decision.router]
             assert mine
             assert len({one.target for one in mine}) == len(mine)
-            assert {one.route for one in mine} <= ({*decision.routes} or {None})
+            assert {one.route for one in mine} <= set(decision.routes or (None,))
             assert bool(decision.routes) is (decision.result is Result.MATCHED)
     for delivery in (one for each in routed for one in each.deliveries):
         assert (delivery.reason is None) is (delivery.outcome is Outcome.DELIVERED)
