@@ -53,7 +53,7 @@ bench: $(READY) ## Measure: ratios within one run, as a table
 	$(BIN)/python -m benchmarks
 
 agree: $(READY) ## Compare both engines and the judge on two million pairs (long)
-	GATEWAY_LAB_PAIRS=2000000 $(PYTEST) $(PARALLEL) --timeout=7200 tests/agree
+	AGREE_PAIRS=2000000 $(PYTEST) $(PARALLEL) --timeout=7200 tests/agree
 
 lock: ## Bring requirements.lock in step with pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --all-extras \

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gateway_lab.config.document import GatewayConfig as GatewayConfig
     from gateway_lab.config.load import parse_config as parse_config
     from gateway_lab.config.load import read_config as read_config
+    from gateway_lab.config.overlay import read_overlay as read_overlay
+    from gateway_lab.config.overlay import with_overlay as with_overlay
+    from gateway_lab.config.write import format_config as format_config
     from gateway_lab.errors import ExpectationError as ExpectationError
     from gateway_lab.errors import GatewayLabError as GatewayLabError
     from gateway_lab.findings import Finding as Finding
@@ -44,13 +47,16 @@ _HOMES = {
     "Message": "messages.message",
     "Replay": "offline.summary",
     "explain": "routing.explanation",
+    "format_config": "config.write",
     "generate_traffic": "captures.generate",
     "parse_config": "config.load",
     "read_config": "config.load",
+    "read_overlay": "config.overlay",
     "replay": "offline.run",
     "run_tests": "routing.tests",
     "scan_capture": "captures.read",
     "show_private": "messages.mask",
+    "with_overlay": "config.overlay",
     "write_traffic": "captures.generate",
 }
 _MODULES = {"figures": "lab.figures"}

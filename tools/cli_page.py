@@ -43,7 +43,7 @@ def _row(parameter: Any) -> str:
     names = [each for each in (*parameter.opts, *parameter.secondary_opts) if each[0] == "-"]
     shown = ", ".join(names) or parameter.metavar or parameter.name.upper()
     kind: Any = parameter.type_descriptor.annotation
-    choices = [each.value for each in kind] if isinstance(kind, EnumType) else []
+    choices: list[str] = [*kind] if isinstance(kind, EnumType) else []
     values = f" `{'`, `'.join(choices)}`." if choices else ""
     default = f" Default: {_default(parameter.default)}." if _has_default(parameter) else ""
     return f"| `{shown}` | {parameter.help}{values}{default} |"

@@ -15,7 +15,7 @@ from typer import Exit, Option, Typer
 from typer.core import TyperGroup
 
 import gateway_lab as gl
-from gateway_lab.cli import check, diff, explain, generate, lab, replay, schema, test
+from gateway_lab.cli import check, diff, explain, format, generate, lab, replay, schema, test
 from gateway_lab.errors import ExpectationError, GatewayLabError
 
 FAILED, UNREADABLE = 1, 2
@@ -92,6 +92,7 @@ for verb, module, run in (
     ("explain", explain, explain.explain),
     ("check", check, check.check),
     ("test", test, test.test),
+    ("format", format, format.format_),
     ("schema", schema, schema.schema),
 ):
     app.command(verb, epilog=module.EXAMPLES)(run)

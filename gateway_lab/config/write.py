@@ -12,7 +12,7 @@ from gateway_lab.config.check import check
 from gateway_lab.config.document import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.config.yaml_text import MAX_BYTES
-from gateway_lab.config.yaml_writer import to_fresh_yaml, to_json, to_yaml
+from gateway_lab.config.yaml_writer import to_fresh_yaml, to_json, to_tidy_yaml, to_yaml
 from gateway_lab.errors import ConfigError
 from gateway_lab.findings import Severity
 
@@ -47,6 +47,18 @@ def to_text(config: GatewayConfig, *, is_json: bool = False) -> str:
         return to_json(config)
     text = to_yaml(config)
     return text if _reads_back(text, config) else to_fresh_yaml(config)
+
+
+def format_config(config: GatewayConfig) -> str:
+    """Return the text of a config in one style; what it means and its comments stay.
+
+    A config made in Python is written like any new one; JSON stays JSON.
+    """
+    base = config.base_text
+    if base is None or base.lstrip().startswith("{"):
+        return to_text(config, is_json=base is not None)
+    text = to_tidy_yaml(base)
+    return text if _reads_back(text, config) else base
 
 
 def refuse_errors(config: GatewayConfig) -> None:

@@ -58,6 +58,11 @@ def to_fresh_yaml(config: GatewayConfig) -> str:
     return "".join(f"\n{text}" if text.count("\n") > 1 else text for text in sections)
 
 
+def to_tidy_yaml(base: str) -> str:
+    """Write a text in one style: indentation and spaces; comments, order and quotes stay."""
+    return _dumped(_yaml().load(base))
+
+
 def _merged_sections(base: str, document: dict[str, Any]) -> Iterator[str]:
     reading = read_text(base)
     preamble, sections = _sections(base, list(reading.value), reading.keys)
@@ -231,5 +236,4 @@ def _yaml() -> YAML:
 def _dumped(tree: Any) -> str:
     stream = StringIO()
     _yaml().dump(tree, stream)
-    text: str = stream.getvalue()
-    return text
+    return stream.getvalue()
