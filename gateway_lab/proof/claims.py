@@ -38,7 +38,7 @@ class Choice:
     otherwise: str
 
     def guard(self, event_type: EventType) -> Node | None:
-        """Return what is TRUE of exactly the messages of an event type; None where all may be."""
+        """Return what is TRUE of just the messages of an event type; None: of all, for all we know."""
         is_rest = self.otherwise == event_type.name
         values = [
             value for value, name in self.choices.items() if (name == event_type.name) != is_rest

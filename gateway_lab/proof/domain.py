@@ -62,15 +62,10 @@ class Domain:
         """Return the same values without NULL."""
         return replace(self, null=False) if self.null else self
 
-    def with_null(self) -> Domain:
-        """Return the same values and NULL."""
-        return self if self.null else replace(self, null=True)
-
     def __contains__(self, value: object) -> bool:
         return self.null if value is None else bool(bisect_right(self.cuts, value) & 1)
 
 
-NOTHING = Domain((), null=False)
 ONLY_NULL = Domain((), null=True)
 
 

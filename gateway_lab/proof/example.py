@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway_lab.events.event_type import Kind, Schema
 from gateway_lab.events.regex import translate
+from gateway_lab.events.validity import possible_values
 from gateway_lab.proof.domain import Cuts, intervals
 from gateway_lab.proof.space import allowed
 
@@ -24,7 +25,7 @@ _MOST_LEVELS = 32
 def example(schema: Schema, levels: int = _MOST_LEVELS) -> Any:
     """Return a JSON value that most likely meets a schema, with nothing in it that is optional."""
     if schema.enum:
-        return schema.enum[0]
+        return possible_values(schema)[0]
     match schema.type:
         case "object" if levels:
             properties = schema.properties or {}
@@ -143,7 +144,7 @@ class _Sampler:
             if self._take("-"):
                 high = self._character()
             ranges.append((low, high))
-        likely = ("a", "x", "0", "A", "_", " ", "\n", ranges[0][0])
+        likely = ("a", "x", "0", *map(chr, range(ord(" "), 127)), "\n", ranges[0][0])
         return next((c for c in likely if negated != any(a <= c <= b for a, b in ranges)), "")
 
     def _character(self) -> str:

@@ -138,8 +138,6 @@ def _through_coalesce(test: Test) -> Test:
     match test.node:
         case Call(function="coalesce", args=(inner, Literal(value=value))) if value is not None:
             default = as_kind(value, test.node.type.kind)
-            if inner.type != test.node.type:
-                return test
             true = replace(test.true, null=default in test.true)
             false = replace(test.false, null=default in test.false)
             return Test(inner, true, false)

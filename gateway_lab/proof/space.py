@@ -7,7 +7,6 @@ can happen, so what holds in a space holds for all messages, not the other way r
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from math import inf, nextafter
 from typing import Any
@@ -38,6 +37,7 @@ class Space:
     Attributes:
         nodes: The variables, by number.
         bases: What each may be, by number.
+        restricted: Those of them that `restrict` was asked for.
         known: Values of `message.source` and `message.channel`, where they are known.
     """
 
@@ -52,6 +52,7 @@ class Space:
         self.nodes: list[Node] = []
         self.bases: list[Domain] = []
         self._numbers: dict[Node, int] = {}
+        self.restricted: dict[int, Domain] = {}
         self._above: dict[int, tuple[int, ...]] = {}
         self._total: dict[int, tuple[int, ...]] = {}
         for reference in references:
@@ -74,7 +75,7 @@ class Space:
     def restrict(self, node: Node, domain: Domain) -> None:
         """Say that a variable has no other values than these in this space."""
         number = self.variable(node)
-        self.bases[number] &= domain
+        self.restricted[number] = self.bases[number] = self.bases[number] & domain
 
     def is_possible(self, box: Box) -> bool:
         """Say that no value stands without those it needs, nor is missing where they are all."""
@@ -190,13 +191,11 @@ def _between_bounds(schema: Schema, kind: Kind) -> Cuts:
 
 def at_least(bound: float | None, kind: Kind, *, none: float = -inf) -> float:
     """Return the first value of a numeric kind that is not below a bound of either kind."""
-    if bound is None or bound in {inf, -inf}:
-        return none if bound is None else bound
+    if bound is None:
+        return none
     if kind is Kind.INTEGER:
         whole = int(bound)
         return whole + (whole < bound)
-    if abs(bound) > sys.float_info.max:
-        return inf if bound > 0 else -inf
     near = float(bound)
     return nextafter(near, inf) if near < bound else near
 
@@ -204,4 +203,4 @@ def at_least(bound: float | None, kind: Kind, *, none: float = -inf) -> float:
 def above(bound: float | None, kind: Kind, *, none: float = -inf) -> float:
     """Return the first value of a numeric kind above a bound of either kind."""
     first = at_least(bound, kind, none=none)
-    return following(first) if bound is not None and first == bound and abs(first) != inf else first
+    return following(first) if first == bound else first

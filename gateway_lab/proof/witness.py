@@ -92,7 +92,8 @@ class Witnesses:
         """
         key = frozenset(box.items())
         if key not in self._known:
-            tried = (self._judge(values) for values in self._messages(box))
+            messages = self._messages({**self._space.restricted, **box})
+            tried = (self._judge(values) for values in messages)
             self._known[key] = tuple(answer for answer in tried if answer is not None)
         return self._known[key]
 

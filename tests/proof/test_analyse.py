@@ -135,6 +135,8 @@ def test_a_condition_that_is_never_true_is_unreachable(rule: str) -> None:
         "event_type > 'a' and event_type < 'a0'",
         "payload.amount > 9007199254740992 and payload.amount < 9007199254740996",
         "vip = vip",
+        "event_type like 'a_'",
+        "event_type like '%b'",
     ],
 )
 def test_a_condition_that_may_be_true_is_not_called_unreachable(rule: str) -> None:
@@ -326,6 +328,32 @@ def test_a_choice_excludes_conditions_about_other_choices() -> None:
     rules = ["message.headers['kind'] = 'p'"]
     found = analyse(routes_of(rules, ISSUES), "first", [ISSUES], choice=choice)
     assert Unreachable("r0") in found
+
+
+def test_a_choice_by_an_expression_that_is_not_followed_still_gives_real_witnesses() -> None:
+    by = resolve("lower(message.headers['kind'])", Scope({}))
+    choice = Choice(by=by, choices={"i": "Issues"}, otherwise="invalid")
+    (*_, last) = analyse(routes_of(["action = 'opened'"], ISSUES), "all", [ISSUES], choice=choice)
+    assert isinstance(last, NotExhaustive)
+    assert last.witness.message["headers"]["kind"] in {"i", "I"}
+
+
+def test_an_event_type_that_nothing_chooses_is_taken_as_it_is() -> None:
+    by = resolve("message.key", Scope({}))
+    choice = Choice(by=by, choices={"p": "PullRequest"}, otherwise="invalid")
+    found = analyse(routes_of(["action = 'gone'"], ISSUES), "all", [ISSUES], choice=choice)
+    assert Unreachable("r0") in found
+
+
+def test_constant_conditions_are_always_or_never_true() -> None:
+    assert shadowed("1 < 2", "vip") == {"r1": ("r0",)}
+    assert unreachable("vip and false", "not (1 < 2 or vip)") == ["r0", "r1"]
+    assert undecided("1 < 2") == []
+
+
+def test_numbers_beyond_what_both_kinds_hold_exactly_are_not_guessed() -> None:
+    assert unreachable("age > 9007199254740993.0") == []
+    assert unreachable("age > 9007199254740991.0") == ["r0"]
 
 
 def test_known_sources_and_channels_bound_what_can_occur() -> None:
