@@ -10,12 +10,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tools.cli_page import cli_page
+from tools.config_reference import config_reference, schema_file
 from tools.environment import environment
+from tools.findings_page import findings_page
 
 ROOT = Path(__file__).parents[1]
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/cli.md": cli_page,
+    "docs/config-reference.md": config_reference,
+    "docs/findings.md": findings_page,
+    "docs/gateway-lab.schema.json": schema_file,
     "environment.yml": environment,
 }
 

@@ -42,7 +42,7 @@ class GatewayConfig(Named):
     """
 
     gateway_lab: Literal[1] = Field(default=1, description="The version of the format.")
-    name: ConfigName
+    name: ConfigName = Field(description="Names the gateway in metrics, groups and digests.")
     settings: Table[Name, Setting] = Field(
         default_factory=FrozenDict, description="Typed constants, `settings.NAME` in rules."
     )
@@ -53,10 +53,18 @@ class GatewayConfig(Named):
     events: Table[EventName, dict[str, Json]] = Field(
         default_factory=FrozenDict, description="Event types: a JSON Schema subset each."
     )
-    sources: Table[Name, Source] = Field(default_factory=FrozenDict)
-    targets: Table[Name, Target] = Field(default_factory=FrozenDict)
-    routers: Table[Name, Router] = Field(default_factory=FrozenDict)
-    batches: Table[Name, Batch] = Field(default_factory=FrozenDict)
+    sources: Table[Name, Source] = Field(
+        default_factory=FrozenDict, description="Where messages come from."
+    )
+    targets: Table[Name, Target] = Field(
+        default_factory=FrozenDict, description="Where they go, and how they are written there."
+    )
+    routers: Table[Name, Router] = Field(
+        default_factory=FrozenDict, description="What decides which goes where."
+    )
+    batches: Table[Name, Batch] = Field(
+        default_factory=FrozenDict, description="Messages collected, stored and aggregated."
+    )
     retry: Retry = Field(default=Retry(), description="A source's own `retry` wins.")
     dead_letter: DeadLetter | None = Field(
         default=None, description="A source's own `dead_letter` wins."

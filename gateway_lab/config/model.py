@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 FORMAT = 1
 """The version of the document's format, the value of its key `gateway_lab`."""
@@ -21,8 +21,8 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 ConfigName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 EventName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]*)(ms|s|m|h)$")]
-Rule: TypeAlias = str
-TemplateText: TypeAlias = str
+Rule = Annotated[str, WithJsonSchema({"type": "string", "x-language": "rule"})]
+TemplateText = Annotated[str, WithJsonSchema({"type": "string", "x-language": "template"})]
 Json: TypeAlias = Any
 Protocol: TypeAlias = Literal["kafka", "rabbitmq", "nats", "redis", "memory"]
 
@@ -75,8 +75,8 @@ class Named(Part):
 class Setting(Named):
     """A typed constant, `settings.NAME` in rules; an overlay may change its value."""
 
-    type: Literal["string", "number", "integer", "boolean"]
-    value: str | bool | int | float
+    type: Literal["string", "number", "integer", "boolean"] = Field(description="Its type.")
+    value: str | bool | int | float = Field(description="A constant of this type.")
 
 
 class Address(Part):
@@ -86,7 +86,7 @@ class Address(Part):
     channel: str | None = Field(default=None, description="Topic, queue, subject or stream.")
     pattern: str | None = Field(default=None, description="Kafka: regex; NATS: `*` and `>`.")
     options: Table[str, Json] = Field(
-        default_factory=FrozenDict, description="See the protocol's page."
+        default_factory=FrozenDict, description="Typed for each protocol, see the table of options."
     )
 
 
@@ -101,8 +101,8 @@ class EventChoice(Part):
 class Private(Part):
     """Parts of a source's messages that are masked wherever people look."""
 
-    key: bool = False
-    headers: Row[str] = ()
+    key: bool = Field(default=False, description="Whether the key is private.")
+    headers: Row[str] = Field(default=(), description="Names of private headers.")
 
 
 class Handler(Part):
@@ -115,15 +115,15 @@ class Retry(Part):
     """How often and how fast a failed handler or delivery is tried again."""
 
     attempts: int = Field(default=3, ge=1, description="Tries in all, the first included.")
-    initial: Duration = "200ms"
-    factor: int | float = Field(default=2, ge=1)
-    max: Duration = "30s"
+    initial: Duration = Field(default="200ms", description="Before the second try.")
+    factor: int | float = Field(default=2, ge=1, description="Each wait is so much longer …")
+    max: Duration = Field(default="30s", description="… up to this.")
 
 
 class DeadLetter(Part):
     """Where messages go that cannot be handled or delivered."""
 
-    broker: Name
+    broker: Name = Field(description="An alias of `brokers`.")
     channel: TemplateText = Field(description="May use `message.*` and `settings.*` only.")
 
 
@@ -134,7 +134,7 @@ class Source(Named):
     channel: str | None = Field(default=None, description="Topic, queue, subject or stream.")
     pattern: str | None = Field(default=None, description="Kafka: regex; NATS: `*` and `>`.")
     options: Table[str, Json] = Field(
-        default_factory=FrozenDict, description="See the protocol's page."
+        default_factory=FrozenDict, description="Typed for each protocol, see the table of options."
     )
     from_: Row[Address] = Field(
         default=(), alias="from", description="Several addresses, instead of broker and channel."
@@ -142,11 +142,15 @@ class Source(Named):
     event: EventName | EventChoice | None = Field(
         default=None, description="Left out: the body is not decoded, rules see `message.*` only."
     )
-    on_invalid: Literal["dead_letter", "drop"] = "dead_letter"
-    handler: Handler | None = None
-    private: Private = Private()
-    retry: Retry | None = None
-    dead_letter: DeadLetter | None = None
+    on_invalid: Literal["dead_letter", "drop"] = Field(
+        default="dead_letter", description="What becomes of a body that is not a valid event."
+    )
+    handler: Handler | None = Field(
+        default=None, description="Left out: messages go to the routers as they are."
+    )
+    private: Private = Field(default=Private(), description="What is masked.")
+    retry: Retry | None = Field(default=None, description="Left out: the config's.")
+    dead_letter: DeadLetter | None = Field(default=None, description="Left out: the config's.")
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -175,34 +179,42 @@ class Target(Named):
     headers: Table[str, TemplateText] = Field(
         default_factory=FrozenDict, description="Added to, or instead of, those that pass."
     )
-    body: Json = Field(default=None, description="A JSON template; left out: bytes untouched.")
+    body: Json = Field(
+        default=None, description="JSON whose texts are templates; left out: bytes untouched."
+    )
     max_channels: int = Field(default=1000, ge=1, description="Bound of distinct live channels.")
     options: Table[str, Json] = Field(
-        default_factory=FrozenDict, description="See the protocol's page."
+        default_factory=FrozenDict, description="Typed for each protocol, see the table of options."
     )
 
 
 class Route(Named):
     """A name, a condition and the targets of the messages that meet it."""
 
-    name: Name
+    name: Name = Field(description="New in its router.")
     when: Rule | None = Field(default=None, description="Left out: always.")
     events: Row[EventName] | None = Field(
         default=None, description="Only messages of these event types."
     )
     to: Row[Name] = Field(description="Targets, or `drop` or `dead_letter` alone.")
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="False keeps it in the file only.")
 
 
 class Router(Named):
     """Routes on one source, or on several sources of one event type."""
 
-    source: Name | Row[Name]
-    match: Literal["first", "all"] = Field(description="No default: silent defaults hurt.")
-    routes: Row[Route] = ()
-    unmatched: Literal["dead_letter", "drop"] | Row[Name]
-    undecided: Literal["continue", "dead_letter"] = "continue"
-    enabled: bool = True
+    source: Name | Row[Name] = Field(description="One of `sources`, or several of one event type.")
+    match: Literal["first", "all"] = Field(
+        description="`first`: the first route that matches; `all`: every one. No default."
+    )
+    routes: Row[Route] = Field(default=(), description="In the order in which they are asked.")
+    unmatched: Literal["dead_letter", "drop"] | Row[Name] = Field(
+        description="Targets, `drop` or `dead_letter` for what matches no route. No default."
+    )
+    undecided: Literal["continue", "dead_letter"] = Field(
+        default="continue", description="What becomes of a message when a condition is NULL."
+    )
+    enabled: bool = Field(default=True, description="False keeps it in the file only.")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -213,22 +225,27 @@ class Router(Named):
 class Store(Part):
     """Where the rows of a batch go; the address is GATEWAY_DATABASE_<NAME>_URL."""
 
-    database: Name
-    table: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
+    database: Name = Field(description="The NAME of the environment's address.")
+    table: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$",
+        description="A table, or `schema.table`.",
+    )
 
 
 class Batch(Named):
     """Messages of a source, collected by count and time, stored and aggregated."""
 
-    source: Name
+    source: Name = Field(description="One of `sources`.")
     size: int = Field(ge=1, description="Closes at this many messages …")
     every: Duration = Field(description="… or after this time, whichever comes first.")
-    group_by: Table[Name, TemplateText] = Field(default_factory=FrozenDict)
+    group_by: Table[Name, TemplateText] = Field(
+        default_factory=FrozenDict, description="Field to template; left out: one group."
+    )
     rows: Table[str, TemplateText] = Field(
         default_factory=FrozenDict, description="One row a message."
     )
-    store: Store | None = None
-    aggregates: Table[Name, str] = Field(
+    store: Store | None = Field(default=None, description="Left out: rows are stored nowhere.")
+    aggregates: Table[Name, Rule] = Field(
         default_factory=FrozenDict, description="SQL aggregates, such as `avg(value)`."
     )
     to: Row[Name] = Field(default=(), description="One message a group goes here.")
@@ -239,34 +256,36 @@ class TestMessage(Part):
 
     __test__ = False
 
-    key: str | None = None
-    headers: Table[str, str] = Field(default_factory=FrozenDict)
+    key: str | None = Field(default=None, description="Left out: none.")
+    headers: Table[str, str] = Field(default_factory=FrozenDict, description="Name to text.")
     timestamp: str | None = Field(default=None, description="RFC 3339.")
     channel: str | None = Field(default=None, description="Left out: the source's first.")
-    event: Json = None
-    body: str | None = None
+    event: Json = Field(default=None, description="Written as JSON.")
+    body: str | None = Field(default=None, description="Raw text, instead of an event.")
 
 
 class Expected(Part):
     """One delivery that a test expects; what is left out may be anything."""
 
-    target: Name | None = None
-    router: Name | None = None
-    route: Name | None = None
-    outcome: Literal["delivered", "dropped", "dead_lettered"] = "delivered"
+    target: Name | None = Field(default=None, description="A target, `drop` or `dead_letter`.")
+    router: Name | None = Field(default=None, description="The router that decided it.")
+    route: Name | None = Field(default=None, description="The route that it is credited to.")
+    outcome: Literal["delivered", "dropped", "dead_lettered"] = Field(
+        default="delivered", description="What became of it."
+    )
     reason: str | None = Field(default=None, description="A part of the reason.")
-    channel: str | None = None
-    key: str | None = None
-    headers: Table[str, str] | None = Field(default=None, description="These, others may be there.")
-    body: Json = None
+    channel: str | None = Field(default=None, description="As it was rendered.")
+    key: str | None = Field(default=None, description="As it was rendered.")
+    headers: Table[str, str] | None = Field(default=None, description="These; others may be there.")
+    body: Json = Field(default=None, description="As JSON; only compared if it is here.")
 
 
 class ConfigTest(Part):
     """A message and where it must go; `gateway-lab test` and the pytest plugin run it."""
 
-    name: str
-    source: Name
-    message: TestMessage
+    name: str = Field(description="A sentence that says what is expected.")
+    source: Name = Field(description="The source that the message comes from.")
+    message: TestMessage = Field(description="The message.")
     expect: Row[str | Expected] = Field(
         default=(), description="A bare name is short for a target; `dead_letter` for a letter."
     )
@@ -276,27 +295,31 @@ class ConfigTest(Part):
 class ExpectedTarget(Part):
     """How many deliveries a target had over the capture."""
 
-    delivered: int = 0
-    dropped: int = 0
-    dead_lettered: int = 0
+    delivered: int = Field(default=0, description="Deliveries.")
+    dropped: int = Field(default=0, description="Deliveries.")
+    dead_lettered: int = Field(default=0, description="Deliveries.")
 
 
 class ExpectedRouter(Part):
     """What became of the messages in a router over the capture."""
 
-    matched: int = 0
-    unmatched: int = 0
-    invalid: int = 0
+    matched: int = Field(default=0, description="Messages.")
+    unmatched: int = Field(default=0, description="Messages.")
+    invalid: int = Field(default=0, description="Messages.")
 
 
 class Expectations(Part):
     """What an export promised: the books of a replay, run again by `gateway-lab test`."""
 
     capture: str = Field(description="Path, relative to the config file.")
-    capture_digest: str
-    config_digest: str
-    messages: int
-    no_source: int = 0
-    not_replayed: int = 0
-    routers: Table[Name, ExpectedRouter] = Field(default_factory=FrozenDict)
-    targets: Table[Name, ExpectedTarget] = Field(default_factory=FrozenDict)
+    capture_digest: str = Field(description="SHA-256 of what the capture holds.")
+    config_digest: str = Field(description="The version that was replayed.")
+    messages: int = Field(description="Messages in the capture.")
+    no_source: int = Field(default=0, description="Messages that no source claims.")
+    not_replayed: int = Field(default=0, description="Messages whose handler did not run.")
+    routers: Table[Name, ExpectedRouter] = Field(
+        default_factory=FrozenDict, description="Counts of every router."
+    )
+    targets: Table[Name, ExpectedTarget] = Field(
+        default_factory=FrozenDict, description="Counts of every target."
+    )

@@ -236,4 +236,4 @@ def _yaml() -> YAML:
 def _dumped(tree: Any) -> str:
     stream = StringIO()
     _yaml().dump(tree, stream)
-    return stream.getvalue()
+    return str(stream.getvalue())

@@ -111,11 +111,11 @@ def test_targets_sources_and_settings_are_edited_too(business: GatewayConfig) ->
         ),
         (
             lambda c: c.add_route("by_priority", "x", to="low", before="hihg"),
-            "there is no 'hihg'",
+            "routes of by_priority: there is no 'hihg'",
             "'high'",
         ),
-        (lambda c: c.add_router("x", source="business"), "'match' is missing", "No default"),
-        (lambda c: c.edit_target("hihg", key="k"), "there is no 'hihg'", "'high'"),
+        (lambda c: c.add_router("x", source="business"), "2 problems", ""),
+        (lambda c: c.edit_target("hihg", key="k"), "targets: there is no 'hihg'", "'high'"),
         (
             lambda c: c.edit_target("high", max_channels="3"),
             "'3' where an integer belongs",
@@ -155,11 +155,11 @@ def test_a_renamed_source_or_router_is_followed(business: GatewayConfig) -> None
     assert config.routers["urgency"].source == "orders"
     assert config.batches["load"].source == "numbers"
     assert config.tests[0].source == "orders"
-    assert list(config.routers)[0] == "urgency"
+    assert next(iter(config.routers)) == "urgency"
     assert errors(config) == errors(business)
 
 
-def test_a_renamed_route_is_followed_into_tests(business: GatewayConfig) -> None:
+def test_a_renamed_route_is_followed_into_tests() -> None:
     text = (
         "gateway_lab: 1\nname: x\n"
         "routers: {a: {source: s, match: all, unmatched: drop, routes: [{name: one, to: [t]}]},\n"
