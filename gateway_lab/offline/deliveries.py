@@ -250,6 +250,34 @@ def _render(rows: pl.DataFrame, target: TargetPlan, stream: Stream) -> pl.DataFr
     return rows.select(*_PLACED).hstack(pl.DataFrame(content, schema=schema))
 
 
+def written_rows(
+    target: TargetPlan, stream: Stream, rows: pl.Series, *, is_content: bool
+) -> pl.DataFrame:
+    """Write deliveries to one target: `outcome, broker, channel`, then `key, headers, body`.
+
+    Args:
+        target: The target.
+        stream: Valid messages.
+        rows: Rows of the part, all of them valid messages of the stream.
+        is_content: Whether to write key, headers and body too.
+
+    Returns:
+        A row for each of `rows`, in their order; null where the target refuses.
+    """
+    valid = stream.judged.valid
+    at = (rows if valid is None else valid.search_sorted(rows)).cast(pl.UInt32)
+    sizes = stream.judged.sizes.gather(at)
+    nothing = {
+        name: pl.lit(None, _PLACED[name]) for name in _PLACED if name not in {"row", "at", "bytes"}
+    }
+    asked = pl.DataFrame({"row": rows, "at": at, "bytes": sizes}).with_columns(**nothing)
+    wanted = _Wanted(span=(0, stream.part.rows), where={}, rendered=is_content)
+    columns = ["outcome", "broker", "channel", *(("key", "headers", "body") if is_content else ())]
+    letters, good = _to_target(asked, target, stream, wanted)
+    lost = letters.with_columns(pl.lit(None, letters.schema[n]).alias(n) for n in columns[1:])
+    return pl.concat([lost, good]).sort("row").select(columns)
+
+
 def _message(row: tuple[Any, ...]) -> Message:
     key, headers, body, received = row
     passed = tuple((each["name"], each["value"] or b"") for each in headers or ())

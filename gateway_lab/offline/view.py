@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -50,7 +50,14 @@ class View:
     not_replayed: dict[str, int]
 
 
-def view(plan: Plan, part: Part, *, sources: Sources, is_handled: bool = False) -> View:
+def view(
+    plan: Plan,
+    part: Part,
+    *,
+    sources: Sources,
+    is_handled: bool = False,
+    bound: Mapping[str, list[int]] | None = None,
+) -> View:
     """Bind the messages of a part to the sources of a plan, and choose their event types.
 
     Args:
@@ -58,9 +65,10 @@ def view(plan: Plan, part: Part, *, sources: Sources, is_handled: bool = False) 
         part: The messages.
         sources: Where sources are to be found in the capture instead, see `captures/binding.py`.
         is_handled: Whether the bodies are what handlers returned.
+        bound: Source name to places, where that is settled already; `sources` is not asked then.
     """
     places = places_of(part)
-    bound = bind(plan.sources, places.names, sources)
+    bound = bind(plan.sources, places.names, sources) if bound is None else bound
     counts = {name: sum(places.counts[at] for at in found) for name, found in bound.items()}
     waiting = {name for name in bound if plan.sources[name].handled and not is_handled}
     claimed = {number for numbers in bound.values() for number in numbers}

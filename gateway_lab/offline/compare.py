@@ -1,0 +1,289 @@
+"""Two configs over one part: what happens to each delivery when the new one is shipped.
+
+Both configs see the same messages in the same sources: binding is the old config's, so that a
+source that moves to another broker keeps its captured traffic. A router's old and new states
+are paired per message; the distinct pairs are few, and each is compared once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+from typing import TypeAlias
+
+import polars as pl
+
+from gateway_lab.captures.binding import Sources, bind
+from gateway_lab.config.plan import Plan, RouterPlan, TargetPlan
+from gateway_lab.messages.books import Outcome, Result
+from gateway_lab.offline.columns import Stream
+from gateway_lab.offline.combinations import combine
+from gateway_lab.offline.conclusions import Conclusion, Consequence, conclude
+from gateway_lab.offline.decide import decide
+from gateway_lab.offline.deliveries import written_rows
+from gateway_lab.offline.parts import Part
+from gateway_lab.offline.places import places_of
+from gateway_lab.offline.view import View, view
+from gateway_lab.routing.routed import DEAD_LETTER, DROP
+
+
+class Change(StrEnum):
+    """What happens to a delivery."""
+
+    SAME = "same"
+    ALTERED = "altered"
+    MOVED = "moved"
+    ADDED = "added"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What happened to some deliveries of a router: their old target and route, and the new."""
+
+    source: str
+    router: str | None
+    change: Change
+    old: str | None
+    new: str | None
+    old_route: str | None
+    new_route: str | None
+    altered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two plans, and which names of the old one are called otherwise in the new one."""
+
+    old: Plan
+    new: Plan
+    rename: Mapping[str, str] = field(default_factory=dict)
+
+    def renamed(self, name: str) -> str:
+        """Return the name that a thing of the old config has in the new one."""
+        return self.rename.get(name, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Deliveries of a part that go one way.
+
+    Attributes:
+        count: How many.
+        find: Finds the rows of the part; counting needs none.
+    """
+
+    way: Way
+    count: int
+    find: Callable[[], pl.Series]
+
+
+def views(pair: Pair, part: Part, sources: Sources, *, is_handled: bool) -> tuple[View, View]:
+    """Look at a part with both configs; both bind as the old one does."""
+    names = places_of(part).names
+    bound = bind(
+        pair.old.sources, names, {k: v for k, v in sources.items() if k in pair.old.sources}
+    )
+    told = {name: value for name, value in sources.items() if name in pair.new.sources}
+    later = bind(pair.new.sources, names, told)
+    later |= {pair.renamed(n): at for n, at in bound.items() if pair.renamed(n) in later}
+    old = view(pair.old, part, sources={}, is_handled=is_handled, bound=bound)
+    new = view(pair.new, part, sources={}, is_handled=is_handled, bound=later)
+    return old, new
+
+
+def compare(pair: Pair, old: View, new: View) -> Iterator[Compared]:
+    """Compare all deliveries of a part; routers that are the same in both are same at once."""
+    for source, router in _routers(pair):
+        yield from _compare_router(pair, old, new, source, router)
+
+
+_Named: TypeAlias = tuple[str | None, str | None]
+"""A name in the old and in the new config; None where it is not there."""
+
+
+def _routers(pair: Pair) -> Iterator[tuple[_Named, _Named]]:
+    """Yield pairs of sources, and for each the pairs of routers on it; None: invalid messages."""
+    for source in _paired(pair, pair.old.sources, pair.new.sources):
+        before = pair.old.sources[source[0]].routers if source[0] else ()
+        behind = pair.new.sources[source[1]].routers if source[1] else ()
+        yield source, (None, None)
+        for router in _paired(pair, before, behind):
+            yield source, router
+
+
+def _paired(
+    pair: Pair,
+    old: Mapping[str, object] | tuple[str, ...],
+    new: Mapping[str, object] | tuple[str, ...],
+) -> Iterator[_Named]:
+    for name in old:
+        yield name, pair.renamed(name) if pair.renamed(name) in new else None
+    known = {pair.renamed(name) for name in old}
+    yield from ((None, name) for name in new if name not in known)
+
+
+# --- one router ---
+
+
+@dataclass(slots=True)
+class _Side:
+    """What one config makes of a part in one router.
+
+    Attributes:
+        codes: Per row of the part 0 where the router does not see it, else 1 + a place in `found`.
+        found: What follows, and the stream it is of; None for invalid messages.
+    """
+
+    codes: pl.Series
+    found: list[tuple[Conclusion, Stream | None]]
+
+
+_NOTHING = Conclusion(Result.UNMATCHED, (), (), ())
+
+
+def _side(seen: View, source: str | None, router: str | None) -> _Side:
+    side = _Side(pl.zeros(seen.part.rows, dtype=pl.UInt32, eager=True), [])
+    if source is not None and router is None:
+        _note_invalid(side, seen, source)
+    elif source is not None and router is not None:
+        for stream in seen.streams:
+            if stream.source.name == source:
+                _note_states(side, stream, seen.plan.routers[router])
+    return side
+
+
+def _note_states(side: _Side, stream: Stream, router: RouterPlan) -> None:
+    decided = decide(router, stream)
+    codes = decided.rows().cast(pl.UInt32) + (len(side.found) + 1)
+    side.found += [(conclude(router, state), stream) for state in decided.states]
+    if stream.judged.valid is None:
+        side.codes = codes
+    else:
+        side.codes = side.codes.scatter(stream.judged.valid, codes)
+
+
+def _note_invalid(side: _Side, seen: View, source: str) -> None:
+    is_dropped = seen.plan.sources[source].on_invalid == DROP
+    outcome = Outcome.DROPPED if is_dropped else Outcome.DEAD_LETTERED
+    follows = Consequence(None, DROP if is_dropped else DEAD_LETTER, outcome, None)
+    side.found.append((Conclusion(Result.INVALID, (), (), (follows,)), None))
+    rows = [s.judged.invalid["row"] for s in seen.streams if s.source.name == source]
+    rows += [u.rows for u in seen.untyped if u.source.name == source]
+    for each in rows:
+        side.codes = side.codes.scatter(each, 1)
+
+
+def _compare_router(
+    pair: Pair, old: View, new: View, source: _Named, router: _Named
+) -> Iterator[Compared]:
+    before, behind = _side(old, source[0], router[0]), _side(new, source[1], router[1])
+    sizes = (len(before.found) + 1, len(behind.found) + 1)
+    combined = combine([(before.codes, sizes[0]), (behind.codes, sizes[1])])
+    name = router[1] or router[0]
+    place = Way(
+        source=source[1] or source[0] or "",
+        router=name,
+        change=Change.SAME,
+        old=None,
+        new=None,
+        old_route=None,
+        new_route=None,
+    )
+    counts = combined.index.value_counts(name="count").sort(combined.index.name)["count"]
+    by_state = zip(counts, *(codes.to_list() for codes in combined.codes), strict=True)
+    for state, (count, code, later) in enumerate(by_state):
+        one = before.found[code - 1] if code else None
+        other = behind.found[later - 1] if later else None
+        find = partial(_rows_in, combined.index, state)
+        for way in _ways(pair, place, one, other, is_first=_is_first(pair, router)):
+            plans = _plans(pair, source, way, one, other)
+            if plans is None:
+                yield Compared(way=way, count=count, find=find)
+            else:
+                yield from _altered(way, find(), plans)
+
+
+def _rows_in(index: pl.Series, state: int) -> pl.Series:
+    return (index == state).arg_true().cast(pl.UInt32)
+
+
+def _is_first(pair: Pair, router: _Named) -> bool:
+    plans = (pair.old.routers.get(router[0] or ""), pair.new.routers.get(router[1] or ""))
+    return all(plan is None or plan.match == "first" for plan in plans)
+
+
+_Found: TypeAlias = "tuple[Conclusion, Stream | None] | None"
+
+
+def _ways(pair: Pair, place: Way, old: _Found, new: _Found, *, is_first: bool) -> Iterator[Way]:
+    """Pair up the deliveries of a message in a router."""
+    before = {pair.renamed(each.target): each for each in (old[0] if old else _NOTHING).deliveries}
+    behind = {each.target: each for each in (new[0] if new else _NOTHING).deliveries}
+    gone = [each for target, each in before.items() if target not in behind]
+    come = [each for target, each in behind.items() if target not in before]
+    for target, each in before.items():
+        if target in behind:
+            yield _way(place, Change.SAME, each, behind[target])
+    moved = min(len(gone), len(come)) if is_first else 0
+    for each, other in zip(gone[:moved], come[:moved], strict=True):
+        yield _way(place, Change.MOVED, each, other)
+    yield from (_way(place, Change.REMOVED, each, None) for each in gone[moved:])
+    yield from (_way(place, Change.ADDED, None, each) for each in come[moved:])
+
+
+def _way(place: Way, change: Change, old: Consequence | None, new: Consequence | None) -> Way:
+    return replace(
+        place,
+        change=change,
+        old=old.target if old else None,
+        new=new.target if new else None,
+        old_route=old.route if old else None,
+        new_route=new.route if new else None,
+    )
+
+
+# --- deliveries to one target that may differ ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Plans:
+    """A target's old and new plan, where they are not equal, and the streams they are for."""
+
+    old: TargetPlan
+    new: TargetPlan
+    before: Stream
+    behind: Stream
+
+
+def _plans(pair: Pair, source: _Named, way: Way, old: _Found, new: _Found) -> _Plans | None:
+    if way.change is not Change.SAME or not old or not new or not old[1] or not new[1]:
+        return None
+    before = pair.old.targets.get((source[0] or "", way.old or ""))
+    behind = pair.new.targets.get((source[1] or "", way.new or ""))
+    if before is None or behind is None:
+        return None
+    if replace(before, name="", max_channels=1) == replace(behind, name="", max_channels=1):
+        return None
+    return _Plans(before, behind, old[1], new[1])
+
+
+def _altered(way: Way, rows: pl.Series, plans: _Plans) -> Iterator[Compared]:
+    """Write the deliveries with both plans, and part the rows by what differs."""
+    is_content = _content(plans.old) != _content(plans.new)
+    before = written_rows(plans.old, plans.before, rows, is_content=is_content)
+    behind = written_rows(plans.new, plans.behind, rows, is_content=is_content)
+    names = before.columns
+    differs = pl.DataFrame([before[name].ne_missing(behind[name]).alias(name) for name in names])
+    for flags, found in differs.with_columns(row=rows).partition_by(names, as_dict=True).items():
+        altered = tuple(name for name, flag in zip(names, flags, strict=True) if flag)
+        change = Change.ALTERED if altered else Change.SAME
+        changed = replace(way, change=change, altered=altered)
+        yield Compared(way=changed, count=found.height, find=partial(found.get_column, "row"))
+
+
+def _content(plan: TargetPlan) -> tuple[object, ...]:
+    """Return what decides key, headers and body; equal plans write equal content."""
+    return plan.protocol, plan.key, plan.pass_headers, plan.headers, plan.body

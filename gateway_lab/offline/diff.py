@@ -1,0 +1,237 @@
+"""Diff: what a new config would do differently with the same traffic. It sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import polars as pl
+
+from gateway_lab.captures.capture import Capture
+from gateway_lab.captures.format import TIME
+from gateway_lab.config.document import GatewayConfig
+from gateway_lab.errors import ExpectationError, ReplayError, did_you_mean
+from gateway_lab.offline.compare import Change, Compared, Pair, Way, compare, views
+from gateway_lab.offline.documents import document_changes
+from gateway_lab.offline.lazily import lazily
+from gateway_lab.offline.parts import Part, parts_of
+from gateway_lab.offline.progress import watched
+from gateway_lab.offline.tasks import checked_plan
+from gateway_lab.offline.text import html_table
+
+MESSAGES: dict[str, pl.DataType] = {
+    "seq": pl.UInt64(),
+    "received": TIME,
+    "source": pl.String(),
+    "router": pl.String(),
+    "change": pl.String(),
+    "old": pl.String(),
+    "new": pl.String(),
+    "old_route": pl.String(),
+    "new_route": pl.String(),
+    "altered": pl.List(pl.String()),
+}
+
+
+def diff(
+    old: GatewayConfig,
+    new: GatewayConfig,
+    capture: Capture,
+    *,
+    rename: Mapping[str, str] | None = None,
+    sources: Mapping[str, str | tuple[str, ...]] | None = None,
+) -> RouteDiff:
+    """Compare two configs over the same messages.
+
+    A delivery is a message, a router and a target. It is `same`; `altered` (same target; outcome,
+    broker, channel, key, headers or body differ); `moved` (`match: first`: one target for
+    another); `added` or `removed`. Messages are bound to sources once, as the old config does.
+
+    Args:
+        old: What runs today.
+        new: What shall run.
+        capture: The messages.
+        rename: Old name to new name, of sources, routers and targets that were only renamed.
+        sources: Source name to `broker:channel`, for messages captured elsewhere.
+
+    Raises:
+        ReplayError: A config has errors, or `rename` names what the old config does not have.
+    """
+    pair = Pair(
+        old=checked_plan(old)[0], new=checked_plan(new)[0], rename=_checked(rename or {}, old, new)
+    )
+    parts = parts_of(capture)
+    result = RouteDiff(old, new, capture, pair, parts, dict(sources or {}))
+    for ways in watched(map(result.count, parts), [part.rows for part in parts], "diff"):
+        for way, count in ways.items():
+            result.ways[way] = result.ways.get(way, 0) + count
+    return result
+
+
+def _checked(
+    rename: Mapping[str, str], old: GatewayConfig, new: GatewayConfig
+) -> Mapping[str, str]:
+    before, behind = ({*c.sources, *c.routers, *c.targets} for c in (old, new))
+    for name, later in rename.items():
+        for value, known, which in ((name, before, "old"), (later, behind, "new")):
+            if value not in known:
+                problem = (
+                    f"rename says {name!r} is now {later!r}; the {which} config has no {value!r}"
+                )
+                raise ReplayError(problem, hint=did_you_mean(value, known))
+    return rename
+
+
+@dataclass(frozen=True, eq=False)
+class RouteDiff:
+    """Two configs over a capture.
+
+    Attributes:
+        old: What runs today.
+        new: What shall run.
+        capture: The messages.
+        ways: What happens, to how many deliveries.
+    """
+
+    old: GatewayConfig
+    new: GatewayConfig
+    capture: Capture
+    _pair: Pair
+    _parts: tuple[Part, ...]
+    _sources: Mapping[str, str | tuple[str, ...]]
+    ways: dict[Way, int] = field(default_factory=dict)
+
+    def count(self, part: Part) -> dict[Way, int]:
+        """Count the deliveries of a part by what happens to them."""
+        counts: dict[Way, int] = {}
+        for each in self._compared(part):
+            counts[each.way] = counts.get(each.way, 0) + each.count
+        return counts
+
+    def summary(self) -> pl.DataFrame:
+        """What happens per router: `router, deliveries, same, altered, moved, added, removed`.
+
+        No router: invalid messages, whose dead letters are their source's.
+        """
+        routers = dict.fromkeys([*self.old.routers, *self.new.routers])
+        names = [name for name in [*routers, None] if any(w.router == name for w in self.ways)]
+        rows = [(name, *self._counts(name)) for name in names]
+        schema = ["router", "deliveries", *(change.value for change in Change)]
+        types = [pl.String, *[pl.Int64] * (len(schema) - 1)]
+        return pl.DataFrame(rows, schema=dict(zip(schema, types, strict=True)), orient="row")
+
+    def flow(self) -> pl.DataFrame:
+        """What does not stay the same: `router, old, new, change, messages`, most first."""
+        counts: dict[tuple[str | None, str | None, str | None, str], int] = {}
+        for way, count in self.ways.items():
+            if way.change is not Change.SAME:
+                key = (way.router, way.old, way.new, way.change.value)
+                counts[key] = counts.get(key, 0) + count
+        names = ["router", "old", "new", "change", "messages"]
+        types = [*[pl.String] * 4, pl.Int64]
+        rows = [(*key, count) for key, count in counts.items()]
+        frame = pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
+        return frame.sort("messages", *names[:4], descending=[True, *[False] * 4], nulls_last=True)
+
+    def messages(self) -> pl.LazyFrame:
+        """Deliveries that do not stay the same, lazily, in the order of the capture.
+
+        Returns:
+            `seq, received, source, router, change, old, new` (targets), `old_route, new_route`,
+            and `altered`: which of outcome, broker, channel, key, headers and body differ.
+        """
+        return lazily(lambda: map(self._list, self._parts), MESSAGES)
+
+    def config(self) -> pl.DataFrame:
+        """What changed in the documents: `path, change, old, new`."""
+        return document_changes(self.old, self.new)
+
+    def check(self, *, max_moved: float | None = None, keep: Iterable[str] = ()) -> None:
+        """Hold the change to what was promised.
+
+        Args:
+            max_moved: The largest share of deliveries, 0 to 1, that may not stay the same.
+            keep: Targets and routes of the old config that must keep every delivery as it is.
+
+        Raises:
+            ExpectationError: A promise does not hold; the text says by how much.
+            ReplayError: `keep` names what the old config does not have.
+        """
+        problems = [*self._over(max_moved), *self._not_kept(tuple(keep))]
+        if problems:
+            raise ExpectationError("; ".join(problems), hint="look at .flow() and .messages()")
+
+    # --- how ---
+
+    @cached_property
+    def moved_share(self) -> float:
+        """The share of deliveries that do not stay the same; 0 where there are none."""
+        total = sum(self.ways.values())
+        changed = sum(n for way, n in self.ways.items() if way.change is not Change.SAME)
+        return changed / total if total else 0.0
+
+    def _counts(self, router: str | None) -> list[int]:
+        counts = [
+            sum(n for way, n in self.ways.items() if way.router == router and way.change is change)
+            for change in Change
+        ]
+        return [sum(counts), *counts]
+
+    def _over(self, max_moved: float | None) -> Iterator[str]:
+        if max_moved is not None and self.moved_share > max_moved:
+            changed = sum(n for way, n in self.ways.items() if way.change is not Change.SAME)
+            yield (
+                f"{changed:,} of {sum(self.ways.values()):,} deliveries do not stay the same "
+                f"({self.moved_share:.2%}); max_moved allows {max_moved:.2%}"
+            )
+
+    def _not_kept(self, keep: tuple[str, ...]) -> Iterator[str]:
+        routes = {route.name for router in self.old.routers.values() for route in router.routes}
+        known = {*self.old.targets, *routes}
+        for name in keep:
+            if name not in known:
+                problem = f"keep names {name!r}, which the old config does not have"
+                raise ReplayError(problem, hint=did_you_mean(name, known))
+            lost = sum(
+                count
+                for way, count in self.ways.items()
+                if name in {way.old, way.old_route} and way.change is not Change.SAME
+            )
+            if lost:
+                yield f"{lost:,} deliveries of {name} do not stay the same; keep names it"
+
+    def _compared(self, part: Part) -> Iterator[Compared]:
+        is_handled = self.capture.metadata.stage == "handled"
+        old, new = views(self._pair, part, self._sources, is_handled=is_handled)
+        return compare(self._pair, old, new)
+
+    def _list(self, part: Part) -> pl.DataFrame:
+        found = [pl.DataFrame(schema={"row": pl.UInt32, **MESSAGES}).drop("seq", "received")]
+        changed = (each for each in self._compared(part) if each.way.change is not Change.SAME)
+        found += [_rows(each.way, each.find()) for each in changed]
+        listed = pl.concat(found).sort("row", maintain_order=True)
+        return listed.hstack(part.read("seq", "received")[listed["row"]]).select(*MESSAGES)
+
+    def __repr__(self) -> str:
+        head = (
+            f"Diff of {self.old.name} {self.old.digest[:12]} → {self.new.digest[:12]} over "
+            f"{self.capture.count:,} messages: {self.moved_share:.2%} of "
+            f"{sum(self.ways.values()):,} deliveries do not stay the same"
+        )
+        lines = [head]
+        for row in self.summary().rows(named=True):
+            counts = ", ".join(f"{row[change.value]:,} {change.value}" for change in Change)
+            lines.append(f"  {row['router'] or 'invalid messages'}: {counts}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = repr(self).splitlines()[0]
+        return f"<div><p>{head}</p>{html_table(self.summary())}{html_table(self.flow())}</div>"
+
+
+def _rows(way: Way, rows: pl.Series) -> pl.DataFrame:
+    names = ("source", "router", "change", "old", "new", "old_route", "new_route")
+    values = {name: pl.lit(getattr(way, name), pl.String) for name in names}
+    altered = pl.lit(list(way.altered), dtype=pl.List(pl.String))
+    return pl.DataFrame({"row": rows}).with_columns(**values, altered=altered)
