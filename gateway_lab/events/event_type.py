@@ -115,11 +115,13 @@ class EventType:
         name: The name in the config (`BusinessEvent`).
         schema: The top of the tree; always an object.
         document: The JSON Schema as written, for the config document.
+        uncarried: What a pydantic model checks and this event type does not, a sentence each.
     """
 
     name: str
     schema: Schema
     document: Mapping[str, Any] = field(compare=False, repr=False, default_factory=dict)
+    uncarried: tuple[str, ...] = field(compare=False, default=())
 
     def find(self, path: Path) -> Schema | None:
         """Return the schema at a path, None where nothing is declared."""

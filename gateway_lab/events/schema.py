@@ -22,6 +22,8 @@ from gateway_lab.events.validity import INT64, possible_values
 MAX_NODES: Final = 5_000
 MAX_LEVELS: Final = 32
 
+ANYTHING: Final = Schema(nullable=True)
+
 _ANNOTATIONS: Final = frozenset(
     [
         "title",
@@ -99,7 +101,7 @@ class _Reader:
             limits = f"{MAX_NODES} fields or {MAX_LEVELS} levels"
             _refuse(f"the schema has more than {limits}", where, hint="declare what rules need")
         if raw is True:
-            return Schema(nullable=True)
+            return ANYTHING
         if not isinstance(raw, Mapping):
             _refuse(f"a schema is a mapping, got {_shown(raw)}", where)
         self._check_keywords(raw, where)
@@ -182,7 +184,8 @@ class _Reader:
     def _read_nested(self, raw: Mapping[str, Any], where: tuple[str, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if "items" in raw:
-            found["items"] = self.read(raw["items"], (*where, "items"))
+            items = self.read(raw["items"], (*where, "items"))
+            found["items"] = None if items == ANYTHING else items
         if "properties" in raw:
             found["properties"] = self._read_properties(raw["properties"], (*where, "properties"))
         if "required" in raw:
