@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from gateway_lab.captures.capture import Capture as Capture
     from gateway_lab.captures.generate import generate_traffic as generate_traffic
     from gateway_lab.captures.generate import write_traffic as write_traffic
+    from gateway_lab.captures.inference import infer_event_type as infer_event_type
     from gateway_lab.captures.read import scan_capture as scan_capture
     from gateway_lab.config.document import GatewayConfig as GatewayConfig
+    from gateway_lab.config.json_schema import json_schema as json_schema
     from gateway_lab.config.load import parse_config as parse_config
     from gateway_lab.config.load import read_config as read_config
     from gateway_lab.config.overlay import read_overlay as read_overlay
@@ -27,10 +29,14 @@ if TYPE_CHECKING:
     from gateway_lab.config.write import format_config as format_config
     from gateway_lab.errors import ExpectationError as ExpectationError
     from gateway_lab.errors import GatewayLabError as GatewayLabError
+    from gateway_lab.events.event_type import EventType as EventType
+    from gateway_lab.events.pydantic_model import event_type as event_type
     from gateway_lab.findings import Finding as Finding
     from gateway_lab.lab import figures as figures
     from gateway_lab.messages.mask import show_private as show_private
     from gateway_lab.messages.message import Message as Message
+    from gateway_lab.offline.diff import RouteDiff as RouteDiff
+    from gateway_lab.offline.diff import diff as diff
     from gateway_lab.offline.run import replay as replay
     from gateway_lab.offline.summary import Replay as Replay
     from gateway_lab.routing.explanation import Explanation as Explanation
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Capture": "captures.capture",
+    "EventType": "events.event_type",
     "ExpectationError": "errors",
     "Explanation": "routing.explanation",
     "Finding": "findings",
@@ -46,9 +53,14 @@ _HOMES = {
     "GatewayLabError": "errors",
     "Message": "messages.message",
     "Replay": "offline.summary",
+    "RouteDiff": "offline.diff",
+    "diff": "offline.diff",
+    "event_type": "events.pydantic_model",
     "explain": "routing.explanation",
     "format_config": "config.write",
     "generate_traffic": "captures.generate",
+    "infer_event_type": "captures.inference",
+    "json_schema": "config.json_schema",
     "parse_config": "config.load",
     "read_config": "config.load",
     "read_overlay": "config.overlay",

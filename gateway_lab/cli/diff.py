@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -44,5 +44,16 @@ def diff(
         table("config", result.config(), limit=limit),
         table("flow", result.flow(), limit=limit),
     ]
-    Report(facts=result.facts, tables=tables).show(form)
+    Report(facts=facts(result), tables=tables).show(form)
     result.check(max_moved=max_moved, keep=keep or ())
+
+
+def facts(result: gl.RouteDiff) -> dict[str, Any]:
+    """Name what was compared, and how much of it does not stay the same."""
+    return {
+        "old": f"{result.old.name} {result.old.digest[:12]}",
+        "new": f"{result.new.name} {result.new.digest[:12]}",
+        "capture": result.capture.digest[:12],
+        "messages": result.capture.count,
+        "moved_share": round(result.moved_share, 6),
+    }

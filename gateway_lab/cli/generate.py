@@ -29,6 +29,5 @@ def generate(
     """Write a capture of invented traffic, with all the oddities that real traffic has."""
     err = Console(stderr=True, highlight=False)
     with err.status(f"Inventing {n:,} messages …"):
-        capture = gl.generate_traffic(profile, n=n, seed=seed)
-        capture.write(output)
+        gl.write_traffic(profile, output, n=n, seed=seed)
     err.print(f"{output}: {n:,} messages, {output.stat().st_size:,} bytes")

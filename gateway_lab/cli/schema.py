@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gateway_lab.config.json_schema import json_schema
+import gateway_lab as gl
 
 EXAMPLES = """
 `gateway-lab schema > gateway_lab.schema.json`  then begin a config with
@@ -15,4 +15,4 @@ EXAMPLES = """
 
 def schema() -> None:
     """Print the JSON Schema of a config; editors complete and check with it."""
-    print(json.dumps(json_schema(), indent=2))
+    print(json.dumps(gl.json_schema(), indent=2))

@@ -41,11 +41,11 @@ class Compared(Protocol):
 FLOW = (
     Layer(column="source"),
     Layer(column="router", within=("source",), absent="invalid"),
-    Layer(column="route", within=("router",), absent="no route"),
+    Layer(column="route", within=("router",), skipped_without="router", absent="no route"),
     Layer(column="target", coloured=True),
 )
 DIFF = (
-    Layer(column="router"),
+    Layer(column="router", absent="invalid messages"),
     Layer(column="old", within=("router",), absent="nowhere", coloured=True),
     Layer(column="new", within=("router",), absent="nowhere", coloured=True),
 )
@@ -165,7 +165,7 @@ def distribution(
 
 
 def diff_flow(diff: Compared | Frame, *, title: str | None = None) -> Figure:
-    """Draw what a change would move: where deliveries went, and where they would go.
+    """Draw what would not stay the same: where deliveries go, and where they would go.
 
     Args:
         diff: A diff, or a frame with columns `router, old, new, messages`; null is nowhere.
@@ -177,8 +177,8 @@ def diff_flow(diff: Compared | Frame, *, title: str | None = None) -> Figure:
     columns = (*(layer.column for layer in DIFF), "messages")
     frame = _frame(diff, lambda compared: compared.flow(), columns)
     names = [*frame["old"], *frame["new"]]
-    trace = sankey(frame, DIFF, value="messages", unit="messages", colours=_colours(diff, names))
-    total = f"{frame['messages'].sum():,} messages take another way"
+    trace = sankey(frame, DIFF, value="messages", unit="deliveries", colours=_colours(diff, names))
+    total = f"{frame['messages'].sum():,} deliveries do not stay the same"
     return draw([trace], title=title or total, frame=frame)
 
 

@@ -18,13 +18,15 @@ class Layer:
 
     Attributes:
         within: Earlier layers that its labels belong to: routes of two routers that bear one
-            name are two nodes. A path that has none of them passes this layer by.
+            name are two nodes.
+        skipped_without: A column; a path that has no value there passes this layer by.
         absent: The label where a path has no value.
         coloured: Whether its nodes and the links into them have the colour of their names.
     """
 
     column: str
     within: tuple[str, ...] = ()
+    skipped_without: str | None = None
     absent: str = "none"
     coloured: bool = False
 
@@ -51,7 +53,7 @@ def sankey(
     for row in frame.rows(named=True):
         path = []
         for layer in layers:
-            if all(row[column] is not None for column in layer.within):
+            if layer.skipped_without is None or row[layer.skipped_without] is not None:
                 path.append(node := _node(row, layer))
                 nodes.setdefault(node, colours.get(node[-1], NODE) if layer.coloured else NODE)
         places = [list(nodes).index(node) for node in path]

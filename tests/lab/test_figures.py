@@ -103,7 +103,7 @@ def test_a_diff_shows_what_goes_nowhere() -> None:
     frame = pl.DataFrame({"router": ["r"], "old": [None], "new": ["low"], "messages": [7]})
     figure = figures.diff_flow(frame.lazy())
     assert figure.data[0].node.label == ("r", "nowhere", "low")
-    assert figure.layout.title.text == "7 messages take another way"
+    assert figure.layout.title.text == "7 deliveries do not stay the same"
 
 
 def test_an_aggregate_of_batches_is_a_line_a_group() -> None:
