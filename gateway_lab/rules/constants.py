@@ -22,7 +22,9 @@ class Problem:
     code: str = "bad-constant"
 
 
-def check_constant(role: str, value: object, args: Sequence[Node]) -> Problem | None:
+def check_constant(  # noqa: PLR0911  # a table of roles
+    role: str, value: object, args: Sequence[Node]
+) -> Problem | None:
     """Say what is wrong with the constant of a parameter, None if nothing is.
 
     Args:
@@ -35,10 +37,8 @@ def check_constant(role: str, value: object, args: Sequence[Node]) -> Problem | 
             return _check_regex(value, args)
         case "pattern", str():
             return _check_pattern(value, args)
-        case "position" | "count" | "group", int():
-            lowest = int(role == "position")
-            if not lowest <= value <= MAX_COUNT:
-                return Problem(f"this is a number from {lowest}", "there are no negative positions")
+        case (("position" | "count" | "group"), int()):
+            return _check_number(value, int(role == "position"))
         case "some", "":
             return Problem("this text cannot be empty")
         case "escape", str() if len(value) != 1 or value in "%_":
@@ -46,6 +46,12 @@ def check_constant(role: str, value: object, args: Sequence[Node]) -> Problem | 
         case "unit", str() if value not in UNITS:
             return Problem(f"{value!r} is not a unit", f"there is: {', '.join(UNITS)}")
     return None
+
+
+def _check_number(value: int, lowest: int) -> Problem | None:
+    if lowest <= value <= MAX_COUNT:
+        return None
+    return Problem(f"this is a number from {lowest}", "there are no negative positions")
 
 
 def _check_regex(pattern: str, args: Sequence[Node]) -> Problem | None:

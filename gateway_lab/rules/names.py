@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
-from gateway_lab.errors import did_you_mean
+from gateway_lab.errors import RuleError, did_you_mean
 from gateway_lab.events.event_type import EventType, Kind, Path, Schema
-from gateway_lab.rules.parse import Apply, Name, Syntax
+from gateway_lab.rules.syntax import Apply, Name, Syntax
 from gateway_lab.rules.tree import TEXT, TIMESTAMP, Field, Header, Literal, Meta, Node, Span
 
-Fail: TypeAlias = Callable[[Span, str, str, str], NoReturn]
-"""Raises a RuleError of a place, a code, a problem and a hint."""
+Error: TypeAlias = Callable[[Span, str, str, str], RuleError]
+"""Makes the error of a place, a code, a problem and a hint."""
 
 MESSAGE = MappingProxyType(
     {
@@ -35,9 +35,9 @@ class Names:
         settings: Mapping[str, Literal],
         *,
         message: bool,
-        fail: Fail,
+        error: Error,
     ) -> None:
-        self.events, self.settings, self.message, self.fail = events, settings, message, fail
+        self.events, self.settings, self.message, self.error = events, settings, message, error
 
     def find(self, name: Name) -> Node:
         """Return the leaf that a name means; a setting is its constant."""
@@ -56,7 +56,7 @@ class Names:
         match syntax:
             case Apply(function="[]", args=(Name(parts=("message", "headers")), index)):
                 if not isinstance(index, Literal) or not isinstance(index.value, str):
-                    self.fail(
+                    raise self.error(
                         index.span,
                         "not-constant",
                         "the name of a header is a constant text",
@@ -67,42 +67,46 @@ class Names:
         return None
 
     def setting(self, rest: list[str], span: Span) -> Literal:
+        """Return the constant of `settings.x`."""
         name = ".".join(rest)
         found = self.settings.get(name)
         if found is None:
             hint = did_you_mean(name, self.settings) or "there are no settings"
-            self.fail(span, "unknown-name", f"there is no setting {name!r}", hint)
+            raise self.error(span, "unknown-name", f"there is no setting {name!r}", hint)
         return Literal(found.value, found.type, span)
 
     def meta(self, rest: list[str], span: Span) -> Meta:
+        """Return the part of a message that `message.x` means."""
         self.check_message(span)
         name = ".".join(rest)
         if name.startswith("headers"):
-            self.fail(
+            raise self.error(
                 span, "unknown-name", "a header is named in brackets", "write message.headers['x']"
             )
         if name not in MESSAGE:
             hint = did_you_mean(name, [*MESSAGE, "headers"])
             if any(event.find(("message",)) for event in self.events.values()):
                 hint = "the field of the event is written event.message"
-            self.fail(span, "unknown-name", f"a message has no {name!r}", hint)
+            raise self.error(span, "unknown-name", f"a message has no {name!r}", hint)
         return Meta(name, MESSAGE[name], span)
 
     def check_message(self, span: Span) -> None:
+        """Refuse `message` where a scope does not have it."""
         if not self.message:
-            self.fail(span, "unknown-name", "`message` cannot be used here", "")
+            raise self.error(span, "unknown-name", "`message` cannot be used here", "")
 
     def field(self, path: Path, name: Name) -> Field:
+        """Return the field of a path, whose type is the same in all events that have it."""
         found = {
             event.name: schema.value_type
             for event in self.events.values()
             if (schema := event.find(path)) is not None
         }
         if not found:
-            self.unknown(path, name)
+            raise self.unknown(path, name)
         if len(set(found.values())) > 1:
             shown = ", ".join(f"{kind} in {event}" for event, kind in found.items())
-            self.fail(
+            raise self.error(
                 name.span,
                 "ambiguous-name",
                 f"{'.'.join(path)!r} is {shown}",
@@ -112,10 +116,11 @@ class Names:
 
     # --- errors ---
 
-    def unknown(self, path: Path, name: Name) -> NoReturn:
+    def unknown(self, path: Path, name: Name) -> RuleError:
+        """Make the error of a name that means nothing."""
         written = ".".join(path)
         if not self.events:
-            self.fail(
+            return self.error(
                 name.span,
                 "unknown-name",
                 f"there is no field {written!r}: the source has no event type",
@@ -123,33 +128,33 @@ class Names:
             )
         for length in range(len(path) - 1, 0, -1):
             for event in self.events.values():
-                if schema := event.find(path[:length]):
-                    self.inside(path, length, schema, event, name)
+                if (schema := event.find(path[:length])) and (
+                    error := self.inside(path[:length], schema, event, name)
+                ):
+                    return error
         if name.quoted:
             hint = f"strings take single quotes: '{written}'"
         else:
             hint = did_you_mean(written, self.known())
         events = " or ".join(self.events)
-        self.fail(name.span, "unknown-name", f"{events} has no field {written!r}", hint)
+        return self.error(name.span, "unknown-name", f"{events} has no field {written!r}", hint)
 
-    def inside(self, path: Path, length: int, schema: Schema, event: EventType, name: Name) -> None:
-        """Refuse a path that goes on where nothing is declared."""
-        parent = ".".join(path[:length])
-        kind = schema.value_type.kind
-        if kind is Kind.OBJECT and schema.properties is None:
-            self.fail(
-                name.span,
-                "opaque-object",
-                f"{event.name} does not say what is inside {parent!r}",
-                f"declare properties of {parent} in the event type",
-            )
-        if kind is Kind.LIST:
+    def inside(self, path: Path, schema: Schema, event: EventType, name: Name) -> RuleError | None:
+        """Make the error of a name that goes on behind a field where nothing is declared."""
+        parent, kind = ".".join(path), schema.value_type.kind
+        if kind is Kind.OBJECT and schema.properties is not None:
+            return None
+        code, problem, hint = "unknown-name", f"{parent!r} is {kind}, it has no fields", ""
+        if kind is Kind.OBJECT:
+            code, problem = "opaque-object", f"{event.name} does not say what is inside {parent!r}"
+            hint = f"declare properties of {parent} in the event type"
+        elif kind is Kind.LIST:
+            problem = f"{parent!r} is a list"
             hint = f"take one element: {parent}[1]; fields of objects in lists cannot be reached"
-            self.fail(name.span, "unknown-name", f"{parent!r} is a list", hint)
-        if kind is not Kind.OBJECT:
-            self.fail(name.span, "unknown-name", f"{parent!r} is {kind}, it has no fields", "")
+        return self.error(name.span, code, problem, hint)
 
     def known(self) -> Iterator[str]:
+        """Yield the names of all declared fields."""
         for event in self.events.values():
             for path, _ in event.paths():
                 yield ".".join(path)

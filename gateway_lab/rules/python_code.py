@@ -37,11 +37,6 @@ class Writer:
         self.constants: dict[str, Any] = {}
         self.temporaries = 0
 
-    def condition(self, node: Node) -> Code:
-        """Write a whole condition; temporary names begin anew."""
-        self.temporaries = 0
-        return self.code(node)
-
     def code(self, node: Node) -> Code:
         """Write an expression."""
         if isinstance(node, Literal):

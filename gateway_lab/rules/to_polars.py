@@ -56,8 +56,8 @@ def _bound(use: Callable[..., pl.Expr], *args: pl.Expr) -> pl.Expr:
     Constants are repeated to full columns on the way.
     """
     names = [f"x{index}" for index in range(len(args))]
-    fields = pl.struct(**dict(zip(names, args, strict=True)))
-    used = use(*(pl.field(name) for name in names))
+    fields = pl.struct(arg.alias(name) for name, arg in zip(names, args, strict=True))
+    used = use(*map(pl.field, names))
     return fields.struct.with_fields(y=used).struct.field("y")
 
 
@@ -73,11 +73,14 @@ def _finite(value: pl.Expr) -> pl.Expr:
 
 
 def _arithmetic(operate: Callable[..., pl.Expr]) -> _Typed:
-    """Compute integers in Int128 and numbers in Float64; NULL out of range."""
+    """Compute integers in Int128 and numbers in Float64; NULL out of range.
+
+    Numbers are columns by then: `0.0 - x` with a constant, Polars would make `-x`, another zero.
+    """
 
     def typed(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
         if node.type.kind is Kind.NUMBER:
-            return _finite(operate(*args))
+            return _finite(_bound(operate, *args))
         return _narrow(operate(*(arg.cast(pl.Int128) for arg in args)))
 
     return typed
@@ -186,12 +189,17 @@ def _length(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
 
 
 def _case(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
-    other = args[-1] if len(args) % 2 else pl.lit(None, dtype(node.type))
-    chain: Any = pl
-    for condition, value in zip(args[::2], args[1::2], strict=False):
-        chain = chain.when(condition).then(value)
-    expression: pl.Expr = chain.otherwise(other)
-    return expression
+    """Choose among columns: among constants, Polars' `when` may give a column of one row."""
+
+    def choose(*args: pl.Expr) -> pl.Expr:
+        chain: Any = pl
+        for condition, value in zip(args[::2], args[1::2], strict=False):
+            chain = chain.when(condition).then(value)
+        chosen: pl.Expr = chain.otherwise(args[-1])
+        return chosen
+
+    other = [] if len(args) % 2 else [pl.lit(None, dtype(node.type))]
+    return _bound(choose, *args, *other)
 
 
 def _nullif(x: pl.Expr, y: pl.Expr) -> pl.Expr:
@@ -338,7 +346,7 @@ _PLAIN: dict[str, _Plain] = {
     "starts_with": lambda x, y: x.str.starts_with(y),
     "ends_with": lambda x, y: x.str.ends_with(y),
     "contains": lambda x, y: x.str.contains(y, literal=True),
-    "coalesce": pl.coalesce,
+    "coalesce": partial(_bound, pl.coalesce),  # alone, a constant in front loses the height
     "nullif": _nullif,
     "greatest": _extreme(lambda new, old: new > old),
     "least": _extreme(lambda new, old: new < old),

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 from gateway_lab.rules.dispatch import Run, find_runs
-from gateway_lab.rules.python_code import Code, Writer
+from gateway_lab.rules.python_code import Writer
+from gateway_lab.rules.python_truth import condition
 from gateway_lab.rules.runtime import RUNTIME
 from gateway_lab.rules.tree import Node, Reference, Value
 
@@ -64,17 +65,17 @@ class _Router:
         lines = ["u = ()"] if self.first else ["h = u = ()"]
         index = 0
         while index < len(conditions):
-            condition = conditions[index]
+            node = conditions[index]
             if run := runs.get(index):
                 lines += self.run(run)
                 index = run.indexes.stop
                 continue
-            if condition is None:
+            if node is None:
                 lines += self.hit(self.writer.constant((index,)))
                 if self.first:
                     return lines
             else:
-                lines += self.condition(index, self.writer.condition(condition))
+                lines += self.condition(index, node)
             index += 1
         empty = self.writer.constant(())
         return [*lines, f"return {empty}, u" if self.first else "return h, u"]
@@ -82,17 +83,11 @@ class _Router:
     def hit(self, indexes: str) -> list[str]:
         return [f"return {indexes}, u"] if self.first else [f"h += {indexes}"]
 
-    def condition(self, index: int, code: Code) -> list[str]:
+    def condition(self, index: int, node: Node) -> list[str]:
         here = self.writer.constant((index,))
-        if not code.nullable:
-            return [f"if {code.text}:", *_indent(self.hit(here))]
-        return [
-            f"c = {code.text}",
-            "if c:",
-            *_indent(self.hit(here)),
-            "elif c is None:",
-            f"    u += {here}",
-        ]
+        is_true, is_null = condition(self.writer, node)
+        lines = [f"if {is_true}:", *_indent(self.hit(here))]
+        return [*lines, f"elif {is_null}:", f"    u += {here}"] if is_null else lines
 
     def run(self, run: Run) -> list[str]:
         value = self.writer.code(run.reference).text

@@ -224,7 +224,7 @@ _SQL: dict[str, _Sql] = {
     "list_max": "list_max({0})",
     "list_sum": _numeric("narrow(list_sum({0}))", "finite(list_sum({0}))"),
     "list_avg": _by_kind(
-        integer=f"(CAST({_EXACT_SUM} AS DOUBLE) / list_count({{0}}))",
+        integer=f"(CAST(CAST({_EXACT_SUM} AS VARCHAR) AS DOUBLE) / list_count({{0}}))",
         number="finite(list_avg({0}))",
     ),
 }

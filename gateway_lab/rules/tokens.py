@@ -18,16 +18,17 @@ Sort: TypeAlias = Literal["word", "quoted", "number", "string", "symbol", "end"]
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: `text` is the source for words, symbols and numbers, else the content."""
+    """One token.
+
+    Attributes:
+        text: The source for words, symbols and numbers, else the content.
+        keyword: The word in lower case or the symbol, to compare with; empty for all else.
+    """
 
     sort: Sort
     text: str
     span: Span
-
-    @property
-    def keyword(self) -> str:
-        """The word in lower case or the symbol, to compare with; empty for all else."""
-        return self.text.lower() if self.sort in {"word", "symbol"} else ""
+    keyword: str = ""
 
 
 _TOKEN = re.compile(
@@ -60,7 +61,7 @@ _WRONG: dict[str, tuple[str, str]] = {
 }
 
 
-def tokenize(text: str) -> tuple[Token, ...]:
+def tokenize(text: str) -> list[Token]:
     """Cut a rule into tokens; the last one has the sort "end".
 
     Raises:
@@ -75,7 +76,7 @@ def tokenize(text: str) -> tuple[Token, ...]:
             end=len(text),
             hint="split it into several routes; long lists belong into `in (…)`",
         )
-    return (*_tokens(text), Token("end", "", Span(len(text), len(text))))
+    return [*_tokens(text), Token("end", "", Span(len(text), len(text)))]
 
 
 def _tokens(text: str) -> Iterator[Token]:
@@ -87,8 +88,10 @@ def _tokens(text: str) -> Iterator[Token]:
         span = Span(at, found.end())
         at = found.end()
         match found.lastgroup:
-            case "word" | "number" | "symbol":
-                yield Token(found.lastgroup, found[0], span)
+            case "word" | "symbol":
+                yield Token(found.lastgroup, found[0], span, found[0].lower())
+            case "number":
+                yield Token("number", found[0], span)
             case "quoted" | "string":
                 quote = found[0][0]
                 yield Token(found.lastgroup, found[0][1:-1].replace(quote * 2, quote), span)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from gateway_lab.errors import RuleError, did_you_mean
 from gateway_lab.events.event_type import EventType, Kind, ValueType
 from gateway_lab.rules.constants import check_constant
 from gateway_lab.rules.functions import ALIASES, FUNCTIONS, Function, Parameter
 from gateway_lab.rules.names import Names
-from gateway_lab.rules.parse import Apply, Name, Syntax, parse
+from gateway_lab.rules.parse import parse
+from gateway_lab.rules.syntax import Apply, Name, Syntax
 from gateway_lab.rules.to_python import compile_value
 from gateway_lab.rules.tree import BOOLEAN, INTEGER, NUMBER, Call, Literal, Node, Span
 
@@ -51,7 +51,7 @@ def resolve(text: str, scope: Scope, *, expect: Kind | None = None) -> Node:
     if expect is Kind.NUMBER and node.type == INTEGER:
         return widen(node)
     hint = "compare it with something: `x = 'a'`, `x > 0`" if expect is Kind.BOOLEAN else ""
-    resolver.fail(node.span, "type-mismatch", f"this gives {node.type}, not {expect}", hint)
+    raise resolver.error(node.span, "type-mismatch", f"this gives {node.type}, not {expect}", hint)
 
 
 def widen(node: Node) -> Node:
@@ -66,11 +66,11 @@ class _Resolver:
 
     def __init__(self, text: str, scope: Scope) -> None:
         self.text, self.scope = text, scope
-        self.names = Names(scope.events, scope.settings, message=scope.message, fail=self.fail)
+        self.names = Names(scope.events, scope.settings, message=scope.message, error=self.error)
         self.aggregate: str | None = None
 
-    def fail(self, span: Span, code: str, problem: str, hint: str = "") -> NoReturn:
-        raise RuleError(
+    def error(self, span: Span, code: str, problem: str, hint: str = "") -> RuleError:
+        return RuleError(
             problem, code=code, text=self.text, start=span.start, end=span.end, hint=hint
         )
 
@@ -85,7 +85,7 @@ class _Resolver:
 
     def outside_aggregate(self, node: Node) -> Node:
         if self.scope.aggregates and self.aggregate is None and not isinstance(node, Literal):
-            self.fail(
+            raise self.error(
                 node.span,
                 "type-mismatch",
                 "a field of many messages stands inside an aggregate",
@@ -111,10 +111,10 @@ class _Resolver:
         function = FUNCTIONS.get(name)
         written = self.text[syntax.written.start : syntax.written.end]
         if function is None or (syntax.is_call and not function.is_callable):
-            self.unknown_function(syntax, written)
+            raise self.unknown_function(syntax, written)
         if function.is_aggregate and (not self.scope.aggregates or self.aggregate):
             hint = f"it stands inside {self.aggregate}" if self.aggregate else ""
-            self.fail(
+            raise self.error(
                 syntax.written,
                 "unsupported-function",
                 f"the aggregate `{written}` cannot stand here",
@@ -122,10 +122,10 @@ class _Resolver:
             )
         return function
 
-    def unknown_function(self, syntax: Apply, written: str) -> NoReturn:
+    def unknown_function(self, syntax: Apply, written: str) -> RuleError:
         hint = _INSTEAD.get(written.lower()) or did_you_mean(written, _CALLABLE)
         problem = f"there is no function `{written}` in the rule language"
-        self.fail(syntax.written, "unsupported-function", problem, hint)
+        return self.error(syntax.written, "unsupported-function", problem, hint)
 
     def arguments(self, syntax: Apply, function: Function) -> tuple[Node, ...]:
         if not function.is_aggregate:
@@ -148,7 +148,7 @@ class _Resolver:
                 if fitted is not None:
                     self.check_constants(function, fitted, parameters)
                     return fitted, signature.returns
-        self.mismatch(syntax, function, args)
+        raise self.mismatch(syntax, function, args)
 
     def check_constants(
         self, function: Function, args: Sequence[Node], parameters: Sequence[Parameter]
@@ -157,7 +157,7 @@ class _Resolver:
             if not parameter.constant:
                 continue
             if not isinstance(arg, Literal):
-                self.fail(
+                raise self.error(
                     arg.span,
                     "not-constant",
                     f"`{function.usage}` takes a constant here",
@@ -165,14 +165,14 @@ class _Resolver:
                     + ("; or `x = any(list)`, or `x = y or x = z`" * (function.name == "in")),
                 )
             if problem := check_constant(parameter.constant, arg.value, args):
-                self.fail(arg.span, problem.code, problem.text, problem.hint)
+                raise self.error(arg.span, problem.code, problem.text, problem.hint)
 
     def case(self, syntax: Apply, args: tuple[Node, ...]) -> tuple[tuple[Node, ...], ValueType]:
         """Type `case`: conditions and values in turn, the last may be alone."""
         conditions = args[: len(args) - len(args) % 2 : 2]
         for condition in conditions:
             if condition.type != BOOLEAN:
-                self.fail(
+                raise self.error(
                     condition.span, "type-mismatch", f"`when` takes boolean, not {condition.type}"
                 )
         values = [i for i in range(len(args)) if i % 2 or i == len(args) - 1]
@@ -182,7 +182,7 @@ class _Resolver:
             return tuple(wide.get(i, arg) for i, arg in enumerate(args)), NUMBER
         if len(types) > 1:
             shown = " and ".join(sorted(map(str, types)))
-            self.fail(syntax.span, "type-mismatch", f"the values of `case` are {shown}")
+            raise self.error(syntax.span, "type-mismatch", f"the values of `case` are {shown}")
         return args, args[values[0]].type
 
     # --- constants ---
@@ -191,7 +191,7 @@ class _Resolver:
         match node:
             case Call(function="/" | "//" | "%", args=(_, Literal(value=value) as zero)):
                 if value == 0:
-                    self.fail(
+                    raise self.error(
                         zero.span,
                         "division-by-zero",
                         "a division by zero is always NULL",
@@ -204,7 +204,7 @@ class _Resolver:
             return node
         value = compile_value(node, (), name="constant")()
         if value is None:
-            self.fail(
+            raise self.error(
                 node.span,
                 "always-null",
                 "this constant expression is NULL",
@@ -216,13 +216,13 @@ class _Resolver:
 
     # --- errors ---
 
-    def mismatch(self, syntax: Apply, function: Function, args: tuple[Node, ...]) -> NoReturn:
+    def mismatch(self, syntax: Apply, function: Function, args: tuple[Node, ...]) -> RuleError:
         if not any(signature.expand(len(args)) for signature in function.signatures):
             problem = f"`{function.usage}` does not take {len(args)} arguments"
-            self.fail(syntax.span, "type-mismatch", problem)
+            return self.error(syntax.span, "type-mismatch", problem)
         opaque = next((arg for arg in args if arg.type.kind is Kind.OBJECT), None)
         if opaque is not None:
-            self.fail(
+            return self.error(
                 opaque.span,
                 "opaque-object",
                 "an object can only be tested with `is null`",
@@ -230,7 +230,7 @@ class _Resolver:
             )
         shown = " and ".join(dict.fromkeys(str(arg.type) for arg in args))
         problem = f"`{function.usage}` does not take {shown}"
-        self.fail(syntax.span, "type-mismatch", problem, _mismatch_hint(function, args))
+        return self.error(syntax.span, "type-mismatch", problem, _mismatch_hint(function, args))
 
 
 def _fit(
