@@ -62,10 +62,14 @@ def _looks_distinct(values: pl.Series) -> bool:
 
 def _codes(values: pl.Series, distinct: pl.Series) -> pl.Series:
     """Number the values by their place in `distinct`, in the smallest type that holds it."""
-    kind = code_type(len(distinct))
     if values.dtype == pl.String and not distinct.has_nulls():
-        return values.cast(pl.Enum(distinct)).to_physical().cast(kind)
-    return values.replace_strict(distinct, pl.arange(len(distinct), dtype=kind, eager=True))
+        return values.cast(pl.Enum(distinct)).to_physical().cast(code_type(len(distinct)))
+    return values.replace_strict(distinct, _numbers(len(distinct)))
+
+
+def _numbers(size: int) -> pl.Series:
+    """Count from 0 in the smallest type; `arange` refuses an end that its type cannot hold."""
+    return pl.arange(size, dtype=pl.UInt32, eager=True).cast(code_type(size))
 
 
 def code_type(size: int) -> type[pl.UInt8 | pl.UInt16 | pl.UInt32]:
@@ -98,7 +102,8 @@ def combine(columns: Sequence[tuple[pl.Series, int]]) -> Combined:
     known: tuple[pl.Series, ...] = (pl.arange(size, dtype=pl.UInt32, eager=True),)
     index = first
     for codes, width in rest:
-        index, keys = _renumber(index.cast(pl.UInt64) * width + codes, size * width)
+        packed = index.cast(pl.UInt64) * width + codes.cast(pl.UInt64)
+        index, keys = _renumber(packed, size * width)
         known = (*(each.gather(keys // width) for each in known), (keys % width).cast(pl.UInt32))
         size = len(keys)
     index, keys = _renumber(index, size)
@@ -108,7 +113,7 @@ def combine(columns: Sequence[tuple[pl.Series, int]]) -> Combined:
 def _renumber(packed: pl.Series, size: int) -> tuple[pl.Series, pl.Series]:
     """Give each row the place of its key among the distinct keys; all keys are below `size`."""
     keys = packed.unique().sort()
-    places = pl.arange(len(keys), dtype=code_type(len(keys)), eager=True)
+    places = _numbers(len(keys))
     if size <= FEW_COMBINATIONS:
         table = pl.zeros(size, dtype=places.dtype, eager=True).scatter(keys, places)
         return table.gather(packed), keys
