@@ -147,10 +147,17 @@ class Decoder:
         """Put an empty body, which is refused, where size, encoding or depth are wrong."""
         if _are_plain(bodies, self._limits):
             return bodies
+        shallow = self._surely_shallow
         return [
-            b"" if body is None or find_admission_problem(body, self._limits) else body
+            body
+            if body is not None and len(body) <= shallow and body.isascii()
+            else self._admitted(body)
             for body in bodies
         ]
+
+    def _admitted(self, body: bytes | None) -> bytes:
+        refused = body is None or find_admission_problem(body, self._limits)
+        return b"" if refused or body is None else body
 
 
 def _are_plain(bodies: Sequence[bytes | None], limits: Limits) -> TypeGuard[Sequence[bytes]]:
