@@ -94,9 +94,8 @@ def _drawn(rows: pl.DataFrame, profile: TrafficProfile, draws: Draws, n: int) ->
     timed = in_sessions(rows.with_columns(received=received), draws).with_columns(
         timestamp=sent(draws)
     )
-    built = timed.with_columns(sent=pl.coalesce("timestamp", "received")).with_columns(
-        **profile.build(draws)
-    )
+    sent_at = pl.coalesce("timestamp", "received")
+    built = profile.build(timed.with_columns(sent=sent_at), draws)
     is_tombstone = pl.col("key").is_not_null() & draws.chance("tombstone", profile.tombstones)
     return with_headers(built, draws).with_columns(
         pl.col("key").cast(pl.Binary),

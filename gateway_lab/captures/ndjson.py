@@ -183,6 +183,9 @@ def _is_message(text: bytes) -> bool:
 
 def _row_of(line: _Line | None, text: bytes, seq: int, origin: Origin) -> dict[str, Any]:
     line = _Line(body=Raw(text)) if line is None else line
+    if line.seq is not None and not 0 <= line.seq < 1 << 64:
+        msg = "seq is not from 0 to 2^64 - 1"
+        raise ValueError(msg)
     timestamp = _utc(line.timestamp)
     return {
         "seq": seq if line.seq is None else line.seq,

@@ -167,14 +167,14 @@ def _headers(frame: pl.LazyFrame) -> pl.DataFrame:
 def _times(frame: pl.LazyFrame) -> pl.DataFrame:
     received, sent = pl.col("received"), pl.col("timestamp")
     gap, late = received.diff(), received - sent
-    is_behind = sent < sent.cum_max().forward_fill().shift(1)
+    is_behind = (sent < sent.cum_max().forward_fill().shift(1)).fill_null(value=False)
     return (
         frame.group_by("channel")
         .agg(
             longest_gap=gap.max(),
             gap_from=received.shift(1).get(gap.arg_max()),
             without_timestamp=(sent.null_count() / pl.len()).round(4),
-            out_of_order=is_behind.mean().round(4),
+            out_of_order=is_behind.filter(sent.is_not_null()).mean().round(4),
             early=(late < pl.duration()).mean().round(4),
             median_late=late.quantile(0.5, "nearest"),
             p95_late=late.quantile(0.95, "nearest"),

@@ -5,8 +5,6 @@ A session is an order that is created, paid, shipped and delivered, or a visit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
 from gateway_lab.captures.profiles.clock import OFFICE, Clock
@@ -46,7 +44,7 @@ _AMOUNTS = tuple(f"{2 * 1.009**step:.2f}".removesuffix(".00") for step in range(
 """From 2 to 19,000, a few per cent apart, as JSON numbers; some without a fraction."""
 
 
-def _build(draws: Draws) -> Mapping[str, pl.Expr]:
+def _build(rows: pl.DataFrame, draws: Draws) -> pl.DataFrame:
     session = pl.col("session")
     is_order = draws.chance("is order", 0.75, session)
     tenant = looked_up(_TENANTS, draws.zipf("tenant", len(_TENANTS), session))
@@ -57,15 +55,17 @@ def _build(draws: Draws) -> Mapping[str, pl.Expr]:
         "priority": quoted(draws.weighted("priority", _PRIORITIES)),
         "tenant_id": quoted(tenant),
     }
-    return {
-        **kafka("business-events", entity=session, draws=draws),
-        "key": pl.when(~draws.chance("no key", 0.01)).then(
-            pl.when(is_order).then(order_id).otherwise(tenant)
-        ),
-        "body": pl.when(draws.chance("legacy producer", 0.03))
-        .then(json_object(payload=payload, **members, event_type=event))
-        .otherwise(json_object(event_type=event, **members, payload=payload)),
-    }
+    return rows.with_columns(
+        **{
+            **kafka("business-events", entity=session, draws=draws),
+            "key": pl.when(~draws.chance("no key", 0.01)).then(
+                pl.when(is_order).then(order_id).otherwise(tenant)
+            ),
+            "body": pl.when(draws.chance("legacy producer", 0.03))
+            .then(json_object(payload=payload, **members, event_type=event))
+            .otherwise(json_object(event_type=event, **members, payload=payload)),
+        }
+    )
 
 
 def _event(draws: Draws, is_order: pl.Expr) -> pl.Expr:

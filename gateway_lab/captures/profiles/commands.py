@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
 from gateway_lab.captures.profiles.clock import OFFICE, Clock
@@ -14,15 +12,17 @@ from gateway_lab.captures.profiles.profile import TrafficProfile, json_object, k
 _REASONS = ("login", "support", "audit", "export")
 
 
-def _build(draws: Draws) -> Mapping[str, pl.Expr]:
-    user = draws.zipf("user", 500) + 1
-    return {
-        **kafka("user-commands", entity=user, draws=draws),
-        "key": pl.when(~draws.chance("no key", 0.02)).then(user.cast(pl.String)),
-        "body": pl.when(draws.chance("has reason", 0.3))
-        .then(json_object(user_id=user, reason=quoted(draws.pick("reason", _REASONS))))
-        .otherwise(json_object(user_id=user)),
-    }
+def _build(rows: pl.DataFrame, draws: Draws) -> pl.DataFrame:
+    rows, user = rows.with_columns(user=draws.zipf("user", 500) + 1), pl.col("user")
+    return rows.with_columns(
+        **{
+            **kafka("user-commands", entity=user, draws=draws),
+            "key": pl.when(~draws.chance("no key", 0.02)).then(user.cast(pl.String)),
+            "body": pl.when(draws.chance("has reason", 0.3))
+            .then(json_object(user_id=user, reason=quoted(draws.pick("reason", _REASONS))))
+            .otherwise(json_object(user_id=user)),
+        }
+    )
 
 
 COMMANDS = TrafficProfile(

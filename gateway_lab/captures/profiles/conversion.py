@@ -5,8 +5,6 @@ The key stands in the body too; some keys could not be part of a routing key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
 from gateway_lab.captures.profiles.clock import STEADY, Clock
@@ -18,19 +16,21 @@ _UNSAFE_KEYS = ("u.17", "u 17", "*", "#", "größe", "u/17")
 _CITIES = ("Berlin", "Zürich", "東京", "São Paulo", "New York")
 
 
-def _build(draws: Draws) -> Mapping[str, pl.Expr]:
-    user = draws.zipf("user", 300)
+def _build(rows: pl.DataFrame, draws: Draws) -> pl.DataFrame:
+    rows, user = rows.with_columns(user=draws.zipf("user", 300)), pl.col("user")
     key = (
         pl.when(draws.chance("unsafe key", 0.003))
         .then(draws.pick("which unsafe key", _UNSAFE_KEYS))
         .otherwise(pl.concat_str(pl.lit("u-"), user))
     )
     sent_ms = pl.col("sent").dt.epoch("ms")
-    return {
-        **kafka("kafka-input-topic", entity=user, draws=draws),
-        "key": key,
-        "body": json_object(key=quoted(key), value=_value(draws, user), timestamp=sent_ms),
-    }
+    return rows.with_columns(
+        **{
+            **kafka("kafka-input-topic", entity=user, draws=draws),
+            "key": key,
+            "body": json_object(key=quoted(key), value=_value(draws, user), timestamp=sent_ms),
+        }
+    )
 
 
 def _value(draws: Draws, user: pl.Expr) -> pl.Expr:

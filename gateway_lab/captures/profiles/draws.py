@@ -67,12 +67,13 @@ class Draws:
         return pl.concat_str(parts)
 
 
-_FOUR_DIGITS = tuple(f"{number:04x}" for number in range(1 << 16))
+_FOUR_DIGITS = pl.Series([f"{number:04x}" for number in range(1 << 16)])
 
 
-def looked_up(values: Sequence[str], index: pl.Expr) -> pl.Expr:
+def looked_up(values: Sequence[str] | pl.Series, index: pl.Expr) -> pl.Expr:
     """Give the text at each index of a table."""
-    return pl.lit(pl.Series(values, dtype=pl.String)).gather(index)
+    table = values if isinstance(values, pl.Series) else pl.Series(values, dtype=pl.String)
+    return pl.lit(table).gather(index)
 
 
 @lru_cache(maxsize=256)

@@ -31,8 +31,8 @@ class Weakness:
 
 def broken(body: bytes, weakness: Weakness, draw: int) -> bytes:
     """Break a valid body; the draw chooses how. No result is valid."""
-    way = _WAYS[draw % len(_WAYS)]
-    return way(body, weakness, draw // len(_WAYS))
+    way = WAYS[draw % len(WAYS)]
+    return way(body, weakness, draw // len(WAYS))
 
 
 def _truncated(body: bytes, _: Weakness, draw: int) -> bytes:
@@ -101,7 +101,7 @@ def _not_a_number(body: bytes, weakness: Weakness, draw: int) -> bytes:
     )
 
 
-_WAYS: tuple[Callable[[bytes, Weakness, int], bytes], ...] = (
+WAYS: tuple[Callable[[bytes, Weakness, int], bytes], ...] = (
     _truncated,
     _not_json,
     _empty,

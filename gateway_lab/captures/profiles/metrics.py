@@ -5,8 +5,6 @@ Every host has its own level, so aggregates by host differ and a few are hot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
 from gateway_lab.captures.profiles.clock import Clock
@@ -25,28 +23,30 @@ _NAMES = {"cpu": 50, "memory": 30, "disk": 15, "latency": 5}
 _ZONES = ("a", "b", "c")
 
 
-def _build(draws: Draws) -> Mapping[str, pl.Expr]:
-    host = draws.below("host", _HOSTS)
+def _build(rows: pl.DataFrame, draws: Draws) -> pl.DataFrame:
+    rows, host = rows.with_columns(host=draws.below("host", _HOSTS)), pl.col("host")
     kind = draws.chance("is busy", 0.15, host)
     name = pl.concat_str(pl.when(kind).then(pl.lit("db-")).otherwise(pl.lit("web-")), host + 1)
     tags = {"host": quoted(name), "name": quoted(draws.weighted("name", _NAMES))}
     measured = {"ts": instant(pl.col("sent")), "value": _value(draws, host)}
-    return {
-        **kafka("metrics", entity=host, draws=draws),
-        "key": name,
-        "body": pl.when(draws.chance("no tags", 0.01))
-        .then(json_object(**measured))
-        .when(draws.chance("empty tags", 0.005))
-        .then(json_object(**measured, tags="{}"))
-        .when(draws.chance("has zone", 0.3, host))
-        .then(
-            json_object(
-                **measured,
-                tags=json_object(**tags, zone=quoted(draws.pick("zone", _ZONES, host))),
+    return rows.with_columns(
+        **{
+            **kafka("metrics", entity=host, draws=draws),
+            "key": name,
+            "body": pl.when(draws.chance("no tags", 0.01))
+            .then(json_object(**measured))
+            .when(draws.chance("empty tags", 0.005))
+            .then(json_object(**measured, tags="{}"))
+            .when(draws.chance("has zone", 0.3, host))
+            .then(
+                json_object(
+                    **measured,
+                    tags=json_object(**tags, zone=quoted(draws.pick("zone", _ZONES, host))),
+                )
             )
-        )
-        .otherwise(json_object(**measured, tags=json_object(**tags))),
-    }
+            .otherwise(json_object(**measured, tags=json_object(**tags))),
+        }
+    )
 
 
 def _value(draws: Draws, host: pl.Expr) -> pl.Expr:

@@ -5,8 +5,6 @@ A session is one visitor's way through the shop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
 from gateway_lab.captures.profiles.clock import OFFICE, Clock
@@ -19,7 +17,7 @@ _DURATIONS = tuple(str(int(4 * 1.0125**step)) for step in range(511))
 """Milliseconds, from 4 to 2,200; the slowest twentieth is above a second."""
 
 
-def _build(draws: Draws) -> Mapping[str, pl.Expr]:
+def _build(rows: pl.DataFrame, draws: Draws) -> pl.DataFrame:
     session = pl.col("session")
     step = (pl.col("step") - 1).clip(upper_bound=len(_STEPS) - 1)
     duration = looked_up(_DURATIONS, draws.below("fast", 384) + draws.below("slow", 128, session))
@@ -27,13 +25,15 @@ def _build(draws: Draws) -> Mapping[str, pl.Expr]:
     start = {"event_type": quoted(looked_up(_STEPS, step))}
     status = {"status": quoted(draws.weighted("status", {"ok": 96, "error": 4}))}
     rest = {"duration_ms": duration, "payload": json_object(**sizes)}
-    return {
-        **kafka("observable-events", entity=session, draws=draws),
-        "key": pl.when(draws.chance("has key", 0.5)).then(session.cast(pl.String)),
-        "body": pl.when(draws.chance("no status", 0.02))
-        .then(json_object(**start, **rest))
-        .otherwise(json_object(**start, **status, **rest)),
-    }
+    return rows.with_columns(
+        **{
+            **kafka("observable-events", entity=session, draws=draws),
+            "key": pl.when(draws.chance("has key", 0.5)).then(session.cast(pl.String)),
+            "body": pl.when(draws.chance("no status", 0.02))
+            .then(json_object(**start, **rest))
+            .otherwise(json_object(**start, **status, **rest)),
+        }
+    )
 
 
 OBSERVABLE = TrafficProfile(

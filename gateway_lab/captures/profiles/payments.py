@@ -5,8 +5,6 @@ Some are above 1000 or say should_fail, and so fail in their handler; some come 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
 from gateway_lab.captures.profiles.clock import OFFICE, Clock
@@ -20,24 +18,29 @@ _AMOUNTS = tuple(f"{1.5 * 1.008**step:.2f}".removesuffix(".00") for step in rang
 _CURRENCIES = {"EUR": 70, "USD": 20, "GBP": 10}
 
 
-def _build(draws: Draws) -> Mapping[str, pl.Expr]:
-    number = SEQ - draws.chance("sent twice", 0.004).cast(pl.UInt64).clip(upper_bound=SEQ)
+def _build(rows: pl.DataFrame, draws: Draws) -> pl.DataFrame:
+    again = draws.chance("sent twice", 0.004) & (SEQ > 0)
+    rows = rows.with_columns(number=SEQ - again.cast(pl.UInt64))
+    number = pl.col("number")
+    rows = rows.with_columns(customer=draws.zipf("customer", 400, number))
+    customer = pl.col("customer")
     payment = pl.concat_str(pl.lit("p-"), draws.hexadecimal("payment", 16, number))
     place = draws.below("amount 1", 512, number) + draws.below("amount 2", 512, number)
-    customer = draws.zipf("customer", 400, number)
     start = {
         "payment_id": quoted(payment),
         "amount": looked_up(_AMOUNTS, place),
         "currency": quoted(draws.weighted("currency", _CURRENCIES, customer)),
     }
     fails = draws.weighted("should fail", {"true": 2, "false": 98}, number)
-    return {
-        **kafka("payment-events", entity=customer, draws=draws),
-        "key": pl.concat_str(pl.lit("c-"), customer),
-        "body": pl.when(draws.chance("says should_fail", 0.8, number))
-        .then(json_object(**start, should_fail=fails))
-        .otherwise(json_object(**start)),
-    }
+    return rows.with_columns(
+        **{
+            **kafka("payment-events", entity=customer, draws=draws),
+            "key": pl.concat_str(pl.lit("c-"), customer),
+            "body": pl.when(draws.chance("says should_fail", 0.8, number))
+            .then(json_object(**start, should_fail=fails))
+            .otherwise(json_object(**start)),
+        }
+    )
 
 
 PAYMENTS = TrafficProfile(

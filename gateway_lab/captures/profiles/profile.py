@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
@@ -23,16 +23,16 @@ class TrafficProfile:
     Attributes:
         summary: What it is, one sentence.
         clock: When messages come.
-        build: Gives the columns of each message as expressions over `seq`, `received` and
-            `sent`: `broker, kind, channel, partition, key` (null for no key) and `body`, all
-            texts. May use `session` and `step`, see `in_sessions`.
+        build: Adds `broker, kind, channel, partition, key` (null for no key) and `body`, all
+            texts, to rows that have `seq, received, timestamp, sent` and, see `in_sessions`,
+            `session, step`. What other draws begin from is best a column of its own.
         weakness: Where bodies can be broken.
         tombstones: Share of the messages with a key that have a null body.
     """
 
     summary: str
     clock: Clock
-    build: Callable[[Draws], Mapping[str, pl.Expr]]
+    build: Callable[[pl.DataFrame, Draws], pl.DataFrame]
     weakness: Weakness
     tombstones: float = 0.0
 

@@ -5,8 +5,6 @@ A session is one user: first created, then updated, at times deleted. See UserEv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
 from gateway_lab.captures.profiles.clock import OFFICE, Clock
@@ -27,7 +25,7 @@ _AGAIN = {"create": 55, "update": 43, "delete": 2}
 """Actions of a user's first message: many were created before the recording began."""
 
 
-def _build(draws: Draws) -> Mapping[str, pl.Expr]:
+def _build(rows: pl.DataFrame, draws: Draws) -> pl.DataFrame:
     user = pl.col("session") + 1_000
     from_queue = draws.chance("from queue", 0.2, pl.col("session"))
     action = (
@@ -38,15 +36,18 @@ def _build(draws: Draws) -> Mapping[str, pl.Expr]:
     name = pl.concat_str(draws.pick("name", _NAMES, pl.col("session")), user)
     members = {"username": quoted(name), "action": quoted(action)}
     queue, topic = rabbitmq("user.queue"), kafka("user-events", entity=user, draws=draws)
-    return {
+    return rows.with_columns(
         **{
-            place: pl.when(from_queue).then(queue[place]).otherwise(topic[place]) for place in topic
-        },
-        "key": pl.when(~from_queue).then(user.cast(pl.String)),
-        "body": pl.when(from_queue)
-        .then(json_object(user_id=user, **members))
-        .otherwise(json_object(user_id=user, **members, at=instant(pl.col("sent")))),
-    }
+            **{
+                place: pl.when(from_queue).then(queue[place]).otherwise(topic[place])
+                for place in topic
+            },
+            "key": pl.when(~from_queue).then(user.cast(pl.String)),
+            "body": pl.when(from_queue)
+            .then(json_object(user_id=user, **members))
+            .otherwise(json_object(user_id=user, **members, at=instant(pl.col("sent")))),
+        }
+    )
 
 
 USERS = TrafficProfile(
