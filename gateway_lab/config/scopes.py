@@ -26,6 +26,7 @@ from gateway_lab.rules.tree import BOOLEAN, INTEGER, NUMBER, TEXT, Literal, Node
 from gateway_lab.rules.types import Scope, resolve
 
 _TYPES = {"string": TEXT, "number": NUMBER, "integer": INTEGER, "boolean": BOOLEAN}
+_STAND_INS = {"string": "x", "number": 1.0, "integer": 1, "boolean": True}
 _KINDS = {"string": (str,), "number": (int, float), "integer": (int,), "boolean": (bool,)}
 
 
@@ -41,7 +42,7 @@ class Scopes:
     """The settings and event types of one config, and the scopes of its sources.
 
     Attributes:
-        settings: Those whose value is of their type.
+        settings: Name to constant; a wrong value is replaced by one of the setting's type.
         events: Those that could be read.
     """
 
@@ -92,12 +93,13 @@ def routed_events(source: Source) -> tuple[str, ...]:
 def _settings(settings: Mapping[str, Setting], report: Report) -> dict[str, Literal]:
     literals = {}
     for name, setting in settings.items():
-        if fits(setting.type, setting.value):
-            value = float(setting.value) if setting.type == "number" else setting.value
-            literals[name] = Literal(value, _TYPES[setting.type], Span(0, 0))
-        else:
-            text = f"{setting.value!r} is not of type {setting.type}"
+        value: Any = setting.value
+        if not fits(setting.type, value):
+            text = f"{value!r} is not of type {setting.type}"
             report.add("setting-type", ("settings", name, "value"), text)
+            value = _STAND_INS[setting.type]  # the rules that use it are judged all the same
+        value = float(value) if setting.type == "number" else value
+        literals[name] = Literal(value, _TYPES[setting.type], Span(0, 0))
     return literals
 
 

@@ -222,7 +222,8 @@ def _is_table(value: Any) -> bool:
 def _quoted(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
         return text
-    return DoubleQuotedScalarString(text)
+    quoted: str = DoubleQuotedScalarString(text)
+    return quoted
 
 
 def _yaml() -> YAML:

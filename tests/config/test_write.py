@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_lab.config.document import GatewayConfig
@@ -126,6 +126,7 @@ def test_a_config_without_a_file_is_written_in_one_style(business: GatewayConfig
     assert parse_config(text).traps == ()
 
 
+@settings(max_examples=40)
 @given(st.text(), st.text(min_size=1))
 def test_any_text_is_written_so_that_it_reads_back(text: str, other: str) -> None:
     config = parse_config(SMALL)
