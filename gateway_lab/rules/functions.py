@@ -7,125 +7,16 @@ made from this table. The names are those of `tree.Call.function`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import MappingProxyType
 
-from gateway_lab.events.event_type import Kind, ValueType
+from gateway_lab.rules.operators import OPERATORS
+from gateway_lab.rules.signatures import NUMERIC, ORDERED, SCALARS, Function, read_signatures
 
-LIST = ValueType(Kind.LIST)
-"""As a parameter: a list of anything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a signature.
-
-    Attributes:
-        constant: What constant it must be: "value", "pattern" (of `like`), "regex", "position"
-            (an integer from 1), "count" and "group" (integers from 0), "some" (text, not
-            empty), "escape" (one character) or "unit"; empty for any expression.
-    """
-
-    type: ValueType
-    constant: str = ""
-
-    def takes(self, type_: ValueType) -> bool:
-        """Say whether a value of this type fits without a conversion."""
-        return self.type == type_ or (self.type == LIST and type_.kind is Kind.LIST)
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What goes in and what comes out; the last parameter of a variadic one may be repeated."""
-
-    parameters: tuple[Parameter, ...]
-    returns: ValueType
-    variadic: bool = False
-
-    def expand(self, count: int) -> tuple[Parameter, ...] | None:
-        """Return one parameter for each of `count` arguments, None where they do not fit."""
-        short = count - len(self.parameters)
-        if short < 0 or (short and not self.variadic):
-            return None
-        return self.parameters + self.parameters[-1:] * short
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Function:
-    """One operator or function.
-
-    Attributes:
-        name: As in the tree.
-        usage: How it is written.
-        group: The heading under which the page shows it.
-        meaning: What it gives; NULL if any argument is NULL, unless this says otherwise.
-        partial: Whether it may be NULL although no argument is.
-        strict: Whether a NULL argument always makes it NULL.
-        deviation: Where DuckDB answers differently, empty if nowhere.
-    """
-
-    name: str
-    usage: str
-    group: str
-    signatures: tuple[Signature, ...]
-    meaning: str
-    partial: bool = False
-    strict: bool = True
-    deviation: str = ""
-
-    @property
-    def is_callable(self) -> bool:
-        """Say whether it is written `name(…)`."""
-        return self.usage.startswith((f"{self.name}(", "count(*)"))
-
-    @property
-    def is_aggregate(self) -> bool:
-        """Say whether it is about many messages, not one."""
-        return self.group == AGGREGATES
-
-
-def _signatures(*written: str, over: Iterable[str] = ("",)) -> tuple[Signature, ...]:
-    """Read signatures such as `T, T value... -> boolean`, once for each type that T may be."""
-    return tuple(_signature(each.replace("T", kind)) for each in written for kind in over)
-
-
-def _signature(written: str) -> Signature:
-    takes, _, gives = written.partition("->")
-    variadic = "..." in takes
-    words = [part.split() for part in takes.replace("...", "").split(",") if part.strip()]
-    parameters = tuple(Parameter(_type(word[0]), *word[1:]) for word in words)
-    return Signature(parameters, _type(gives.strip()), variadic)
-
-
-def _type(word: str) -> ValueType:
-    if word == "[any]":
-        return LIST
-    if word.startswith("["):
-        return ValueType(Kind.LIST, Kind(word[1:-1]))
-    return ValueType(Kind(word))
-
-
-SCALARS = ("text", "boolean", "integer", "number", "timestamp")
-ORDERED = ("text", "integer", "number", "timestamp")
-NUMERIC = ("integer", "number")
-
-COMPARISONS, LOGIC, ARITHMETIC, TEXTS = "Comparisons", "Logic", "Arithmetic", "Text"
-CHOICES, CONVERSIONS, TIMES, LISTS = "Choice", "Conversion", "Time", "Lists"
+TEXTS, CONVERSIONS, TIMES, LISTS = "Text", "Conversion", "Time", "Lists"
 AGGREGATES = "Aggregates"
 
-_OVERFLOW = "DuckDB fails on overflow"
 _ASCII = "DuckDB changes all letters of Unicode"
 _NO_ELEMENT = "NULL elements do not count; NULL where there is no other."
-
-
-def _comparison(name: str, meaning: str, over: Iterable[str] = ORDERED) -> Function:
-    return Function(
-        name=name,
-        usage=f"x {name} y",
-        group=COMPARISONS,
-        signatures=_signatures("T, T -> boolean", over=over),
-        meaning=meaning,
-    )
 
 
 def _text(name: str, usage: str, *signatures: str, meaning: str, deviation: str = "") -> Function:
@@ -133,43 +24,9 @@ def _text(name: str, usage: str, *signatures: str, meaning: str, deviation: str 
         name=name,
         usage=usage,
         group=TEXTS,
-        signatures=_signatures(*signatures),
+        signatures=read_signatures(*signatures),
         meaning=meaning,
         deviation=deviation,
-    )
-
-
-def _arithmetic(name: str, usage: str, *signatures: str, meaning: str, deviation: str) -> Function:
-    return Function(
-        name=name,
-        usage=usage,
-        group=ARITHMETIC,
-        signatures=_signatures(*signatures),
-        meaning=meaning,
-        deviation=deviation,
-        partial=True,
-    )
-
-
-def _exact(name: str, usage: str, *signatures: str, meaning: str, deviation: str = "") -> Function:
-    return Function(
-        name=name,
-        usage=usage,
-        group=ARITHMETIC,
-        signatures=_signatures(*signatures),
-        meaning=meaning,
-        deviation=deviation,
-    )
-
-
-def _logic(name: str, usage: str, *signatures: str, meaning: str, strict: bool = False) -> Function:
-    return Function(
-        name=name,
-        usage=usage,
-        group=LOGIC,
-        signatures=_signatures(*signatures),
-        meaning=meaning,
-        strict=strict,
     )
 
 
@@ -178,7 +35,7 @@ def _cast(target: str, *signatures: str, meaning: str, deviation: str = "") -> F
         name=f"try_cast {target}",
         usage=f"try_cast(x as {target})",
         group=CONVERSIONS,
-        signatures=_signatures(*signatures),
+        signatures=read_signatures(*signatures),
         meaning=meaning,
         deviation=deviation,
         partial=True,
@@ -190,7 +47,7 @@ def _part(name: str, meaning: str) -> Function:
         name=name,
         usage=f"{name}(time)",
         group=TIMES,
-        signatures=_signatures("timestamp -> integer"),
+        signatures=read_signatures("timestamp -> integer"),
         meaning=f"{meaning}, in UTC.",
     )
 
@@ -202,7 +59,7 @@ def _list(
         name=name,
         usage=usage,
         group=LISTS,
-        signatures=_signatures(written, over=over),
+        signatures=read_signatures(written, over=over),
         meaning=meaning,
         deviation=deviation,
         partial=True,
@@ -216,138 +73,14 @@ def _aggregate(
         name=name,
         usage=usage,
         group=AGGREGATES,
-        signatures=_signatures(*written, over=over),
+        signatures=read_signatures(*written, over=over),
         meaning=meaning,
         strict=False,
         partial=not name.startswith("count"),
     )
 
 
-_ALL = (
-    _comparison("=", "Whether two values are equal; text by code point.", SCALARS),
-    _comparison("<>", "Whether two values differ; `!=` is the same.", SCALARS),
-    _comparison("<", "Whether x is less; text by code point, whatever the language."),
-    _comparison("<=", "Whether x is less or equal."),
-    _comparison(">", "Whether x is greater."),
-    _comparison(">=", "Whether x is greater or equal."),
-    Function(
-        name="between",
-        usage="x between low and high",
-        group=COMPARISONS,
-        signatures=_signatures("T, T, T -> boolean", over=ORDERED),
-        meaning="The same as `x >= low and x <= high`, with its NULLs.",
-        strict=False,
-    ),
-    Function(
-        name="in",
-        usage="x in (a, b, …)",
-        group=COMPARISONS,
-        signatures=_signatures("T, T value... -> boolean", over=SCALARS),
-        meaning="Whether x is one of some constants.",
-    ),
-    Function(
-        name="is null",
-        usage="x is null",
-        group=COMPARISONS,
-        signatures=_signatures("T -> boolean", over=(*SCALARS, "[any]", "object")),
-        meaning="Whether there is no value: the field is absent or JSON null. Never NULL.",
-        strict=False,
-    ),
-    Function(
-        name="is not distinct from",
-        usage="x is not distinct from y",
-        group=COMPARISONS,
-        signatures=_signatures("T, T -> boolean", over=SCALARS),
-        meaning="Like `=`, but NULL equals NULL and nothing else. Never NULL.",
-        strict=False,
-    ),
-    _logic(
-        "and",
-        "a and b",
-        "boolean, boolean... -> boolean",
-        meaning="FALSE if one is FALSE, else NULL if one is NULL, else TRUE.",
-    ),
-    _logic(
-        "or",
-        "a or b",
-        "boolean, boolean... -> boolean",
-        meaning="TRUE if one is TRUE, else NULL if one is NULL, else FALSE.",
-    ),
-    _logic("not", "not a", "boolean -> boolean", meaning="The opposite.", strict=True),
-    _logic("is true", "a is true", "boolean -> boolean", meaning="NULL is not true. Never NULL."),
-    _logic(
-        "is false", "a is false", "boolean -> boolean", meaning="NULL is not false. Never NULL."
-    ),
-    _arithmetic(
-        "+",
-        "x + y",
-        "integer, integer -> integer",
-        "number, number -> number",
-        meaning="The sum; NULL on overflow. With a number in it, all are numbers (float64).",
-        deviation=_OVERFLOW,
-    ),
-    _arithmetic(
-        "-",
-        "x - y",
-        "integer, integer -> integer",
-        "number, number -> number",
-        meaning="The difference; NULL on overflow.",
-        deviation=_OVERFLOW,
-    ),
-    _arithmetic(
-        "*",
-        "x * y",
-        "integer, integer -> integer",
-        "number, number -> number",
-        meaning="The product; NULL on overflow.",
-        deviation=_OVERFLOW,
-    ),
-    _arithmetic(
-        "/",
-        "x / y",
-        "number, number -> number",
-        meaning="The quotient, always a number; NULL if y is 0, and on overflow.",
-        deviation="DuckDB gives infinity for `1.0 / 0.0`",
-    ),
-    _arithmetic(
-        "//",
-        "x // y",
-        "integer, integer -> integer",
-        meaning="The whole quotient, towards zero; NULL if y is 0, and on overflow.",
-        deviation=_OVERFLOW,
-    ),
-    _arithmetic(
-        "%",
-        "x % y",
-        "integer, integer -> integer",
-        meaning="The remainder of `//`, with the sign of x; NULL if y is 0.",
-        deviation="DuckDB fails on `-9223372036854775808 % -1`, here 0",
-    ),
-    _arithmetic(
-        "negate",
-        "-x",
-        "integer -> integer",
-        "number -> number",
-        meaning="The opposite; NULL on overflow.",
-        deviation=_OVERFLOW,
-    ),
-    _arithmetic(
-        "abs",
-        "abs(x)",
-        "integer -> integer",
-        "number -> number",
-        meaning="The value without its sign; NULL on overflow.",
-        deviation=_OVERFLOW,
-    ),
-    _exact(
-        "round",
-        "round(x)",
-        "number -> number",
-        meaning="The nearest whole number, halves away from zero.",
-    ),
-    _exact("floor", "floor(x)", "number -> number", meaning="The whole number at or below."),
-    _exact("ceil", "ceil(x)", "number -> number", meaning="The whole number at or above."),
-    _exact("sign", "sign(x)", "number -> integer", meaning="-1, 0 or 1."),
+_FUNCTIONS = (
     _text("||", "x || y", "text, text... -> text", meaning="Texts joined."),
     _text(
         "like",
@@ -444,48 +177,6 @@ _ALL = (
         meaning="What the first match (or its group) holds; empty if there is none.",
         deviation="classes such as `\\w` are ASCII; see Regular expressions",
     ),
-    Function(
-        name="case",
-        usage="case when a then x … [else y] end",
-        group=CHOICES,
-        signatures=(),
-        meaning="The value behind the first condition that is TRUE; else `y`, or NULL.",
-        partial=True,
-        strict=False,
-    ),
-    Function(
-        name="coalesce",
-        usage="coalesce(x, y, …)",
-        group=CHOICES,
-        signatures=_signatures("T, T... -> T", over=SCALARS),
-        meaning="The first value that is not NULL.",
-        strict=False,
-    ),
-    Function(
-        name="nullif",
-        usage="nullif(x, y)",
-        group=CHOICES,
-        signatures=_signatures("T, T -> T", over=SCALARS),
-        meaning="NULL if the two are equal, else x.",
-        partial=True,
-        strict=False,
-    ),
-    Function(
-        name="greatest",
-        usage="greatest(x, y, …)",
-        group=CHOICES,
-        signatures=_signatures("T, T... -> T", over=ORDERED),
-        meaning="The greatest of the values that are not NULL; the first of equal ones.",
-        strict=False,
-    ),
-    Function(
-        name="least",
-        usage="least(x, y, …)",
-        group=CHOICES,
-        signatures=_signatures("T, T... -> T", over=ORDERED),
-        meaning="The least of the values that are not NULL; the first of equal ones.",
-        strict=False,
-    ),
     _cast(
         "integer",
         "text -> integer",
@@ -518,7 +209,7 @@ _ALL = (
         name="epoch_ms",
         usage="epoch_ms(time)",
         group=TIMES,
-        signatures=_signatures("timestamp -> integer"),
+        signatures=read_signatures("timestamp -> integer"),
         meaning="Milliseconds since 1970, rounded down.",
         deviation="DuckDB rounds to the nearest",
     ),
@@ -526,7 +217,7 @@ _ALL = (
         name="date_trunc",
         usage="date_trunc('hour', time)",
         group=TIMES,
-        signatures=_signatures("text unit, timestamp -> timestamp"),
+        signatures=read_signatures("text unit, timestamp -> timestamp"),
         meaning="The beginning of the second, minute, hour, day, week (Monday), month or year, "
         "in UTC.",
     ),
@@ -618,7 +309,8 @@ _ALL = (
     ),
 )
 
-FUNCTIONS = MappingProxyType({function.name: function for function in _ALL})
+
+FUNCTIONS = MappingProxyType({function.name: function for function in (*OPERATORS, *_FUNCTIONS)})
 """Name in the tree to operator or function, in the order of the page."""
 
 ALIASES = MappingProxyType({"len": "length"})

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from gateway_lab.errors import RuleError, did_you_mean
 from gateway_lab.events.event_type import EventType, Kind, ValueType
 from gateway_lab.rules.constants import check_constant
-from gateway_lab.rules.functions import ALIASES, FUNCTIONS, Function, Parameter
+from gateway_lab.rules.functions import ALIASES, FUNCTIONS
 from gateway_lab.rules.names import Names
 from gateway_lab.rules.parse import parse
+from gateway_lab.rules.signatures import Function, Parameter
 from gateway_lab.rules.syntax import Apply, Name, Syntax
 from gateway_lab.rules.to_python import compile_value
 from gateway_lab.rules.tree import BOOLEAN, INTEGER, NUMBER, Call, Literal, Node, Span

@@ -25,7 +25,8 @@ from gateway_lab.rules.to_python import compile_value
 from gateway_lab.rules.to_sql import MACROS, sql_type, to_sql
 from gateway_lab.rules.tree import Node, Reference, Value, column_name, references
 from gateway_lab.rules.types import Scope, resolve
-from gateway_lab.testing.strategies import calls_of, conditions, random_rows, seeds
+from gateway_lab.testing.awkward import random_rows
+from gateway_lab.testing.strategies import calls_of, conditions, seeds
 
 ROWS = 200
 PAIRS = int(os.environ.get("AGREE_PAIRS", "60000"))
@@ -61,7 +62,9 @@ def by_python(node: Node, inputs: Sequence[Reference], rows: Sequence[tuple[Valu
 
 def frame_of(inputs: Sequence[Reference], rows: Sequence[tuple[Value, ...]]) -> pl.DataFrame:
     columns = zip(inputs, zip(*rows, strict=True), strict=True) if inputs else ()
-    series = [pl.Series(column_name(each), values, dtype=dtype(each.type)) for each, values in columns]
+    series = [
+        pl.Series(column_name(each), values, dtype=dtype(each.type)) for each, values in columns
+    ]
     return pl.DataFrame([pl.Series("row", range(len(rows))), *series])
 
 
@@ -142,7 +145,9 @@ def test_engines_and_judge_agree_on_random_conditions(
     check(rule, seed, judge)
 
 
-@pytest.mark.parametrize("name", [each.name for each in FUNCTIONS.values() if not each.is_aggregate])
+@pytest.mark.parametrize(
+    "name", [each.name for each in FUNCTIONS.values() if not each.is_aggregate]
+)
 @pytest.mark.timeout(0)
 def test_engines_and_judge_agree_on_every_function(
     judge: duckdb.DuckDBPyConnection, name: str
