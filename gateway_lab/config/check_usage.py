@@ -22,6 +22,19 @@ def check_usage(config: GatewayConfig, report: Report) -> None:
     listed = (target for _, targets in target_lists(config) for target in targets)
     _note_unused("targets", config.targets, listed, report)
     _note_disabled(config, report)
+    _check_batches(config, report)
+
+
+def _check_batches(config: GatewayConfig, report: Report) -> None:
+    """Warn of batches whose work goes nowhere."""
+    for name, batch in config.batches.items():
+        path = ("batches", name)
+        if batch.store is None and not batch.to:
+            hint = "add `store`, or `aggregates` and `to`"
+            report.add("batch-incomplete", path, "the batch is stored and sent nowhere", hint)
+        elif (batch.store is None) != (not batch.rows):
+            text = "`rows` and `store` belong together"
+            report.add("batch-incomplete", path, text, "add the other, or remove both")
 
 
 def _note_unused(table: str, names: Iterable[str], used: Iterable[str], report: Report) -> None:

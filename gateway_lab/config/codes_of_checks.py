@@ -66,6 +66,14 @@ BEHAVIOUR = {
             "or two targets with the same channel, send twice. Merge them if that is not meant."
         ),
     ),
+    "batch-incomplete": (
+        _WARNING,
+        "The work of a batch goes nowhere.",
+        (
+            "A batch stores `rows` with `store`, sends `aggregates` to the targets of `to`, or does "
+            "both. With none of it, or with one of `rows` and `store` alone, something is missing."
+        ),
+    ),
     "test-unknown-name": (
         _ERROR,
         "A test names something that does not exist.",

@@ -71,8 +71,8 @@ NAMES = {
     ),
     "duplicate-name": (
         _ERROR,
-        "Two routes of a router have the same name, or two tests.",
-        "A name is the identity of a route in every report, diff and metric. Rename one.",
+        "Two routes of a router, two tests, or a group and an aggregate have the same name.",
+        "A name is the identity of a thing in every report, diff and metric. Rename one.",
     ),
     "source-address": (
         _ERROR,

@@ -279,11 +279,14 @@ class GatewayConfig(Named):
 
     def __repr__(self) -> str:
         routes = sum(len(router.routes) for router in self.routers.values())
-        return (
-            f"<GatewayConfig {self.name}: {len(self.sources)} sources, "
-            f"{len(self.routers)} routers, {routes} routes, {len(self.targets)} targets, "
-            f"{self.digest[:12]}>"
+        counts = (
+            (len(self.sources), "source"),
+            (len(self.routers), "router"),
+            (routes, "route"),
+            (len(self.targets), "target"),
         )
+        told = ", ".join(f"{count} {word}{'s' * (count != 1)}" for count, word in counts)
+        return f"<GatewayConfig {self.name}: {told}, {self.digest[:12]}>"
 
     __str__ = __repr__
 

@@ -119,6 +119,11 @@ def _duplicates(config: GatewayConfig, report: Report) -> None:
         (("tests", index, "name"), test.name) for index, test in enumerate(config.tests)
     ]
     _report_repeated(tests, "test", report)
+    for name, batch in config.batches.items():
+        for key in set(batch.group_by) & set(batch.aggregates):
+            text = f"{key!r} is a field of the group already"
+            path: DocumentPath = ("batches", name, "aggregates", key)
+            report.add("duplicate-name", path, text, "rename one", is_key=True)
 
 
 def _report_repeated(places: Iterable[tuple[DocumentPath, str]], word: str, report: Report) -> None:
