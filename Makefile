@@ -33,7 +33,7 @@ check: $(READY) ## Lint, types, import layers and the fast tests, within a minut
 	$(BIN)/typos
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(PYTEST) $(PARALLEL) -q -m "not slow" tests
+	AGREE_PAIRS=3000 $(PYTEST) $(PARALLEL) -q -m "not slow" --hypothesis-profile=quick tests
 
 fix: $(READY) ## Let ruff and typos repair what they can
 	$(BIN)/ruff check --fix

@@ -12,4 +12,5 @@ for name in [name for name in os.environ if name.startswith("POLARS_FMT_")]:
 
 # CI machines are slow and shared: a deadline would only make tests flaky.
 settings.register_profile("gateway_lab", deadline=None, print_blob=True)
+settings.register_profile("quick", settings.get_profile("gateway_lab"), max_examples=25)
 settings.load_profile("gateway_lab")

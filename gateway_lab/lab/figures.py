@@ -7,7 +7,7 @@ numbers as a table. A target has one colour in every figure of a config.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -16,27 +16,11 @@ from gateway_lab.lab.figure import Figure, draw
 from gateway_lab.lab.palette import COLOURS, NODE, colours, faint
 from gateway_lab.lab.sankey import Layer, sankey
 from gateway_lab.messages.books import Outcome
+from gateway_lab.offline.diff import RouteDiff
+from gateway_lab.offline.summary import Replay
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 
 Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
-
-
-class Replayed(Protocol):
-    """What `gl.replay` gives, as far as it can be drawn."""
-
-    def flow(self) -> pl.DataFrame:
-        """Count deliveries by source, router, route, target and outcome."""
-
-    def over_time(self, every: str) -> pl.DataFrame:
-        """Count deliveries by time, router, target and outcome."""
-
-
-class Compared(Protocol):
-    """What `gl.diff` gives, as far as it can be drawn."""
-
-    def flow(self) -> pl.DataFrame:
-        """Count messages by router, old target and new target."""
-
 
 FLOW = (
     Layer(column="source"),
@@ -51,7 +35,7 @@ DIFF = (
 )
 
 
-def flow(result: Replayed | Frame, *, title: str | None = None) -> Figure:
+def flow(result: Replay | Frame, *, title: str | None = None) -> Figure:
     """Draw where deliveries go: source, router, route, target.
 
     What a target refuses ends in `dead_letter`, as it does in production.
@@ -66,7 +50,7 @@ def flow(result: Replayed | Frame, *, title: str | None = None) -> Figure:
     """
     ways = [layer.column for layer in FLOW]
     columns = (*ways, "outcome", "deliveries")
-    frame = _ended(_frame(result, lambda replay: replay.flow(), columns), ways)
+    frame = _ended(_frame(result, Replay.flow, columns), ways)
     trace = sankey(
         frame,
         FLOW,
@@ -78,7 +62,7 @@ def flow(result: Replayed | Frame, *, title: str | None = None) -> Figure:
     return draw([trace], title=title or total, frame=frame)
 
 
-def over_time(result: Replayed | Frame, *, every: str = "1m", title: str | None = None) -> Figure:
+def over_time(result: Replay | Frame, *, every: str = "1m", title: str | None = None) -> Figure:
     """Draw the deliveries per target over time, one on top of the other.
 
     Args:
@@ -164,7 +148,7 @@ def distribution(
     return draw(traces, title=title or f"{x} by {y}", frame=shown, layout=layout)
 
 
-def diff_flow(diff: Compared | Frame, *, title: str | None = None) -> Figure:
+def diff_flow(diff: RouteDiff | Frame, *, title: str | None = None) -> Figure:
     """Draw what would not stay the same: where deliveries go, and where they would go.
 
     Args:
@@ -175,7 +159,7 @@ def diff_flow(diff: Compared | Frame, *, title: str | None = None) -> Figure:
         ReplayError: The frame lacks a column.
     """
     columns = (*(layer.column for layer in DIFF), "messages")
-    frame = _frame(diff, lambda compared: compared.flow(), columns)
+    frame = _frame(diff, RouteDiff.flow, columns)
     names = [*frame["old"], *frame["new"]]
     trace = sankey(frame, DIFF, value="messages", unit="deliveries", colours=_colours(diff, names))
     total = f"{frame['messages'].sum():,} deliveries do not stay the same"
@@ -250,11 +234,15 @@ def _ended(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     return groups.agg(pl.col("deliveries").sum())
 
 
-def _colours(result: Any, names: Iterable[str | None]) -> Mapping[str, str]:
+def _colours(result: Replay | RouteDiff | Frame, names: Iterable[str | None]) -> Mapping[str, str]:
     """Return the colours of a config's targets; those of the names shown, for a bare frame."""
-    configs = [getattr(result, name, None) for name in ("config", "old", "new")]
-    declared = {target for config in configs if config for target in config.targets}
-    return colours(declared or {name for name in names if name is not None})
+    match result:
+        case Replay():
+            return colours(result.config.targets)
+        case RouteDiff():
+            return colours([*result.old.targets, *result.new.targets])
+        case _:
+            return colours(name for name in names if name is not None)
 
 
 def _parts(frame: pl.DataFrame, column: str | None) -> list[tuple[str, pl.DataFrame]]:

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import polars as pl
 import pytest
 
+import gateway_lab as gl
 from gateway_lab.errors import ReplayError
 from gateway_lab.lab import figures
 from gateway_lab.lab.palette import COLOURS, FIXED
@@ -33,16 +31,34 @@ TIMES = pl.DataFrame(
 )
 
 
-@dataclass
-class Replayed:
-    config: Any = None
+CONFIG = """\
+gateway_lab: 1
+name: shop
+brokers: {stream: kafka}
+events: {Event: {type: object, properties: {priority: {enum: [low, medium, high, critical]}}}}
+sources: {business: {broker: stream, channel: business-events, event: Event}}
+targets:
+  audit: {broker: stream, channel: audit-log}
+  high: {broker: stream, channel: high-priority}
+  rest: {broker: stream, channel: the-rest}
+routers:
+  by_priority:
+    source: business
+    match: first
+    routes: [{name: high, when: "priority = 'high'", to: [high]}]
+    unmatched: [rest]
+dead_letter: {broker: stream, channel: dead-letters}
+"""
 
-    def flow(self) -> pl.DataFrame:
-        return FLOW
 
-    def over_time(self, every: str) -> pl.DataFrame:
-        assert every == "5m"
-        return TIMES
+@pytest.fixture(scope="module")
+def capture() -> gl.Capture:
+    return gl.generate_traffic("business", n=500)
+
+
+@pytest.fixture(scope="module")
+def replay(capture: gl.Capture) -> gl.Replay:
+    return gl.replay(gl.parse_config(CONFIG), capture)
 
 
 def test_a_flow_shows_every_delivery_and_says_how_many() -> None:
@@ -64,25 +80,46 @@ def test_what_a_target_refuses_ends_as_a_dead_letter() -> None:
     assert [line.name for line in figures.over_time(frame).data] == ["dead_letter"]
 
 
-def test_a_target_keeps_its_colour_when_a_figure_does_not_show_the_others() -> None:
-    config = SimpleNamespace(targets={"audit": 0, "critical": 0, "low": 0})
-    flow = figures.flow(Replayed(config)).data[0].node
+def test_a_target_keeps_its_colour_when_a_figure_does_not_show_the_others(
+    replay: gl.Replay,
+) -> None:
+    flow = figures.flow(replay).data[0].node
     shown = dict(zip(flow.label, flow.color, strict=True))
-    lines = figures.over_time(Replayed(config), every="5m").data
-    assert shown["low"] == COLOURS[2]
+    lines = figures.over_time(replay, every="1h").data
+    assert "audit" not in shown
+    assert shown["rest"] == COLOURS[2]
     assert {line.name: line.line.color for line in lines} == {
-        "critical": COLOURS[1],
-        "low": COLOURS[2],
+        "dead_letter": FIXED["dead_letter"],
+        "high": COLOURS[1],
+        "rest": COLOURS[2],
     }
-    assert shown["dead_letter"] == FIXED["dead_letter"]
+
+
+def test_a_figure_of_a_replay_shows_all_of_its_deliveries(replay: gl.Replay) -> None:
+    assert figures.flow(replay).frame["deliveries"].sum() == 500
+    assert figures.over_time(replay, every="1h").frame["deliveries"].sum() == 500
 
 
 def test_rates_are_stacked_by_target_in_the_order_of_their_names() -> None:
-    figure = figures.over_time(Replayed(), every="5m")
+    figure = figures.over_time(TIMES)
     assert [line.name for line in figure.data] == ["critical", "low"]
     assert figure.data[1].x == ("2026-03-02T00:00:00", "2026-03-02T00:01:00")
     assert figure.data[1].y == (4, 6)
-    assert figure.layout.yaxis.title.text == "deliveries in 5m"
+
+
+def test_the_axis_of_a_replay_s_rates_names_the_step(replay: gl.Replay) -> None:
+    figure = figures.over_time(replay, every="1h")
+    assert figure.layout.yaxis.title.text == "deliveries in 1h"
+
+
+def test_a_diff_shows_what_does_not_stay_the_same(capture: gl.Capture) -> None:
+    old = gl.parse_config(CONFIG)
+    new = old.edit_route("by_priority", "high", when="priority in ('high', 'critical')")
+    result = gl.diff(old, new, capture)
+    figure = figures.diff_flow(result)
+    assert figure.data[0].node.label == ("by_priority", "rest", "high")
+    assert figure.data[0].node.color[1:] == (COLOURS[2], COLOURS[1])
+    assert figure.frame["messages"].sum() == result.summary()["moved"].sum() > 0
 
 
 def test_the_longest_bar_is_on_top_and_parts_are_stacked() -> None:
