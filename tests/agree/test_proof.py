@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_lab.events.decode import compile_decoder
-from gateway_lab.events.event_type import EventType, Kind
+from gateway_lab.events.event_type import EventType, Kind, ValueType
 from gateway_lab.events.schema import read_event_type
 from gateway_lab.proof.analyse import analyse
 from gateway_lab.proof.claims import (
@@ -26,8 +27,10 @@ from gateway_lab.proof.claims import (
     Unreachable,
 )
 from gateway_lab.proof.witness import Witness
-from gateway_lab.rules.to_python import compile_router
-from gateway_lab.rules.tree import Field, Node, references
+from gateway_lab.rules.functions import FUNCTIONS
+from gateway_lab.rules.signatures import LIST, Function
+from gateway_lab.rules.to_python import compile_router, compile_value
+from gateway_lab.rules.tree import Call, Field, Literal, Node, Span, references
 from gateway_lab.rules.types import Scope, resolve
 
 WORLD = read_event_type(
@@ -216,3 +219,58 @@ def test_over_fields_of_few_values_nothing_is_missed(rules: list[str]) -> None:
     assert all(claim.witness for claim in claims if isinstance(claim, Shadowed))
     expected = Exhaustive if all(true for true, _ in world) else NotExhaustive
     assert isinstance(claims[-1], expected), rules
+
+
+SAMPLES: dict[str, tuple[Any, ...]] = {
+    "text": ("", "a", "1", "É"),
+    "boolean": (True, False),
+    "integer": (0, -1, 2**63 - 1, -(2**63)),
+    "number": (0.0, -2.5, 1.7e308, 5e-324),
+    "timestamp": (0, -1, 1_767_600_000_000_000),
+    "list of text": ([], [None], ["a"]),
+    "list of boolean": ([], [None], [True]),
+    "list of integer": ([], [None, 1], [2**63 - 1, 1]),
+    "list of timestamp": ([], [None], [0, -1]),
+    "list of number": ([], [None, 1.5], [1.7e308, 1.7e308]),
+    "object": (b"{}",),
+}
+CONSTANTS: dict[str, Any] = {
+    "pattern": "a%",
+    "regex": "(a)",
+    "position": 1,
+    "count": 1,
+    "group": 1,
+    "escape": "!",
+    "unit": "day",
+}
+
+
+def calls_of(function: Function) -> Iterator[tuple[Call, list[list[Any]]]]:
+    """Yield calls of a function on fields, with values to try for each of the fields."""
+    for signature in function.signatures:
+        types = [
+            ValueType(Kind.LIST, Kind.TEXT) if each.type == LIST else each.type
+            for each in signature.parameters
+        ]
+        args: list[Node] = [
+            Literal(CONSTANTS.get(each.constant, SAMPLES[str(type_)][1]), type_, Span(0, 0))
+            if each.constant
+            else Field((f"x{at}",), type_, Span(0, 0))
+            for at, (each, type_) in enumerate(zip(signature.parameters, types, strict=True))
+        ]
+        call = Call(function.name, tuple(args), signature.returns, Span(0, 0))
+        yield call, [list(SAMPLES[str(field.type)]) for field in references(call)]
+
+
+@pytest.mark.parametrize(
+    "function", [each for each in FUNCTIONS.values() if not each.is_aggregate], ids=lambda f: f.name
+)
+def test_functions_are_null_when_their_table_says_so(function: Function) -> None:
+    """Proof takes the table's word for it."""
+    for call, samples in calls_of(function):
+        ask = compile_value(call, references(call), name="function")
+        answers = [ask(*values) for values in product(*samples)]
+        assert function.partial or None not in answers
+        if function.strict:
+            holed = product(*([None, *values] for values in samples))
+            assert all(ask(*values) is None for values in holed if None in values)
