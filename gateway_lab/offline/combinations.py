@@ -47,7 +47,9 @@ class Column:
 
 def encode(values: pl.Series) -> Column:
     """Hold a column by codes if it has few values, else as it is."""
-    if values.dtype.is_nested() or values.dtype == pl.Binary or _looks_distinct(values):
+    if values.dtype.is_nested() or values.dtype == pl.Binary or looks_distinct(values):
+        return Column(values, None)
+    if values.dtype == pl.Float64 and _has_negative_zero(values):
         return Column(values, None)
     distinct = values.unique(maintain_order=False)
     if len(distinct) > FEW_VALUES:
@@ -55,9 +57,15 @@ def encode(values: pl.Series) -> Column:
     return Column(distinct, _codes(values, distinct))
 
 
-def _looks_distinct(values: pl.Series) -> bool:
+def looks_distinct(values: pl.Series) -> bool:
+    """Say whether there are so many different values that looking for them does not pay."""
     head = values.head(_SAMPLE)
     return len(values) > _SAMPLE and head.n_unique() > len(head) // 2
+
+
+def _has_negative_zero(values: pl.Series) -> bool:
+    """Say whether -0.0 is there, which compares equal to 0.0 and is written differently."""
+    return bool(((values == 0) & ((1 / values) < 0)).any())
 
 
 def _codes(values: pl.Series, distinct: pl.Series) -> pl.Series:

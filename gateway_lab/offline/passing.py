@@ -7,12 +7,14 @@ that could be refused, and `routing/render.py` judges just those.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
 from gateway_lab.config.plan import TargetPlan
 from gateway_lab.offline.cache import CACHE
+from gateway_lab.offline.combinations import looks_distinct
 from gateway_lab.offline.parts import Part
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.routing.render import Render
@@ -46,6 +48,8 @@ def passing_refusals(part: Part, target: TargetPlan, render: Render) -> pl.DataF
         Columns `row` (of the part, ascending) and `reason`.
     """
     rows = _suspects(part, target, render)
+    if rows.is_empty():
+        return pl.DataFrame(schema={**ROW, "reason": pl.String})
     frame = part.read("key", "headers")[rows]
     reasons = [
         render.refuse_passing(
@@ -57,13 +61,25 @@ def passing_refusals(part: Part, target: TargetPlan, render: Render) -> pl.DataF
     return judged.drop_nulls("reason")
 
 
+def look_ahead(part: Part, targets: Iterable[TargetPlan]) -> None:
+    """Work out beforehand what the targets will ask for.
+
+    It is done by Polars alone, so it runs beside the decoding of the bodies.
+    """
+    pickier = [each for each in targets if not PROTOCOLS[each.protocol].carries.binary]
+    if any(each.key is None for each in pickier):
+        unclean_keys(part)
+    if any(each.pass_headers for each in pickier):
+        headers_of(part)
+
+
 def _suspects(part: Part, target: TargetPlan, render: Render) -> pl.Series:
     is_binary = PROTOCOLS[target.protocol].carries.binary
     found = [pl.Series("row", dtype=pl.UInt32)]
     if target.key is None and not is_binary:
-        found.append(_unclean_keys(part))
+        found.append(unclean_keys(part))
     if target.pass_headers:
-        headers = _headers(part)
+        headers = headers_of(part)
         refused = [name for name in headers.names if render.refuse_passing(None, ((name, b""),))]
         if refused:
             found.append(_rows_with(part, refused))
@@ -72,7 +88,9 @@ def _suspects(part: Part, target: TargetPlan, render: Render) -> pl.Series:
     return pl.concat(found).unique().sort()
 
 
-def _unclean_keys(part: Part) -> pl.Series:
+def unclean_keys(part: Part) -> pl.Series:
+    """Find the rows with a key that is not plain text."""
+
     def make() -> pl.Series:
         keys = part.read("key").with_row_index("row").drop_nulls("key")
         return keys["row"].filter(_is_unclean(keys["key"]))
@@ -80,13 +98,22 @@ def _unclean_keys(part: Part) -> pl.Series:
     return CACHE.get(("keys", part.key), make)
 
 
-def _headers(part: Part) -> _Headers:
+def headers_of(part: Part) -> _Headers:
+    """Find the names of headers, and the rows with values that are not plain text."""
+
     def make() -> _Headers:
         items = _items(part)
-        unclean = items["row"].filter(_is_unclean(items["value"].fill_null(b"")))
-        return _Headers(tuple(items["name"].unique()), unclean)
+        unclean = pl.concat([items["row"].clear(), *_unclean_rows(items)])
+        return _Headers(tuple(items["name"].unique().drop_nulls()), unclean)
 
     return CACHE.get(("headers", part.key), make)
+
+
+def _unclean_rows(items: pl.DataFrame) -> Iterator[pl.Series]:
+    """Find the rows of values that are not plain text; header by header if some are bytes."""
+    pieces = [items] if _texts(items["value"]) is not None else items.partition_by("name")
+    for each in pieces:
+        yield each["row"].filter(_is_unclean(each["value"]))
 
 
 def _rows_with(part: Part, names: list[str]) -> pl.Series:
@@ -103,10 +130,20 @@ def _items(part: Part) -> pl.DataFrame:
 
 def _is_unclean(values: pl.Series) -> pl.Series:
     """Say which values are not UTF-8, or hold control characters."""
+    texts = _texts(values)
+    if texts is None:
+        return pl.Series([not _is_clean(value or b"") for value in values], dtype=pl.Boolean)
+    if not looks_distinct(texts) and not texts.unique().str.contains(_CONTROL).any():
+        return pl.repeat(value=False, n=len(texts), dtype=pl.Boolean, eager=True)
+    return texts.str.contains(_CONTROL)
+
+
+def _texts(values: pl.Series) -> pl.Series | None:
+    """Read bytes as text; None if some are not UTF-8."""
     try:
-        return values.cast(pl.String).str.contains(_CONTROL)
+        return values.fill_null(b"").cast(pl.String)
     except pl.exceptions.ComputeError:
-        return pl.Series([not _is_clean(value) for value in values], dtype=pl.Boolean)
+        return None
 
 
 def _is_clean(value: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import polars as pl
@@ -12,6 +13,7 @@ from gateway_lab.config.plan import INVALID, Plan, SourcePlan
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.message_columns import message_column
 from gateway_lab.offline.parts import Part
+from gateway_lab.offline.passing import look_ahead
 from gateway_lab.offline.places import Places, places_of
 from gateway_lab.offline.targets import refusable_references
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
@@ -74,15 +76,17 @@ def view(
     claimed = {number for numbers in bound.values() for number in numbers}
     streams: list[Stream] = []
     untyped: list[Untyped] = []
-    for name, numbers in bound.items():
-        if not numbers or name in waiting:
-            continue
-        for found in _split(plan.sources[name], part, places, numbers):
-            if isinstance(found, Stream):
-                found.prepare(read_by(plan, found))
-                streams.append(found)
-            else:
-                untyped.append(found)
+    replayed = {name: at for name, at in bound.items() if at and name not in waiting}
+    targets = [target for (name, _), target in plan.targets.items() if name in replayed]
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(look_ahead, part, targets)
+        for name, numbers in replayed.items():
+            for found in _split(plan.sources[name], part, places, numbers):
+                if isinstance(found, Stream):
+                    found.prepare(read_by(plan, found))
+                    streams.append(found)
+                else:
+                    untyped.append(found)
     return View(
         plan=plan,
         part=part,
