@@ -53,6 +53,7 @@ class Scopes:
         self._settings_key = canonical_value(
             {name: [str(each.type), each.value] for name, each in self.settings.items()}
         )
+        self._made: dict[tuple[object, ...], KeyedScope] = {}
 
     def event_types(self, source: Source) -> dict[str, EventType] | None:
         """Return what a source's bodies are; None if any of it is not known."""
@@ -70,11 +71,14 @@ class Scopes:
     def scope(
         self, events: Mapping[str, EventType], *, message: bool = True, aggregates: bool = False
     ) -> KeyedScope:
-        """Make the scope of rules that see these event types."""
-        schemas = {name: dict(each.document) for name, each in events.items()}
-        key = canonical_value([schemas, message, aggregates])
-        scope = Scope(events=events, settings=self.settings, message=message, aggregates=aggregates)
-        return KeyedScope(key + self._settings_key, scope)
+        """Make the scope of rules that see these event types; once, since their texts are long."""
+        asked = (*((name, id(each)) for name, each in events.items()), message, aggregates)
+        if asked not in self._made:
+            schemas = {name: dict(each.document) for name, each in events.items()}
+            key = canonical_value([schemas, message, aggregates]) + self._settings_key
+            scope = Scope(events, self.settings, message=message, aggregates=aggregates)
+            self._made[asked] = KeyedScope(key, scope)  # and keeps the event types, so their ids
+        return self._made[asked]
 
 
 def declared_events(source: Source) -> tuple[str, ...]:
