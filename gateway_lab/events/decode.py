@@ -18,19 +18,22 @@ import msgspec
 
 from gateway_lab.errors import EventTypeError, GatewayLabError, did_you_mean
 from gateway_lab.events.event_type import EventType, Kind, Path, Schema
+from gateway_lab.events.express import Express
 from gateway_lab.events.structs import DEC_HOOK, Struct, build_raw_reader, build_struct
 from gateway_lab.events.validity import (
     DEFAULT_LIMITS,
     Limits,
     find_admission_problem,
     find_problem,
+    is_deeper,
 )
 
 Value: TypeAlias = str | bool | int | float | bytes | list[Any] | None
 """A value as `Kind` says; None is absent or null."""
 
-_STEP: Final = 2_048
-"""Bodies decoded at once: they and their values stay in the processor's cache."""
+_STEP_BODIES: Final = 512
+_STEP_BYTES: Final = 128 * 1024
+"""What is decoded at once: the bodies and their values stay in the processor's cache."""
 
 
 class InvalidBody(GatewayLabError, ValueError):  # noqa: N818 - a verdict on data, not a failure
@@ -70,6 +73,7 @@ class Decoder:
         self._read = msgspec.json.Decoder(self._struct.type, dec_hook=DEC_HOOK).decode
         self._columns = [_compile_column(event_type, self._struct, path) for path in paths]
         self._values_of = _compile_row(self._columns)
+        self._express = Express(event_type.schema, self._struct, _paths_of_texts(event_type, paths))
         top = replace(event_type.schema, properties=event_type.schema.properties or {})
         self._checks_again = _is_beyond_structs(top)  # the top is a struct in any case
         self._surely_shallow = min(2 * limits.max_levels, limits.max_bytes)
@@ -107,8 +111,9 @@ class Decoder:
         columns: list[list[Value]] = [[] for _ in self._columns]
         invalid: dict[int, str] = {}
         with _gc_paused():
-            for start in range(0, len(bodies), _STEP):
-                step = bodies[start : start + _STEP]
+            size = _step_size(bodies)
+            for start in range(0, len(bodies), size):
+                step = bodies[start : start + size]
                 rows, refused = self._read_step(step)
                 invalid |= {start + at: self._reason(step[at]) for at in sorted(refused)}
                 for values, column in zip(columns, self._columns, strict=True):
@@ -121,19 +126,34 @@ class Decoder:
     def _read_step(self, bodies: Sequence[bytes | None]) -> tuple[list[Any], set[int]]:
         """Read bodies into structs; a refused one is the blank struct, and its index is told."""
         rows: list[Any] = []
+        new: list[Any] = []
         refused: set[int] = set()
-        reading = map(self._read, self._admit(bodies))
+        admitted = self._admit(bodies)
+        express = self._express.read
+        reading = map(express or self._read, admitted)
         while True:
             try:
                 rows.extend(reading)
             except ValueError:  # the rows before it stay, and the map goes on behind it
-                refused.add(len(rows))
-                rows.append(self._struct.blank)
+                row = self._read_again(admitted[len(rows)]) if express else None
+                if row is None:
+                    refused.add(len(rows))
+                else:
+                    new.append(row)
+                rows.append(row or self._struct.blank)
             else:
                 break
+        self._express.learn(new if express else rows)
         if self._checks_again:
             self._check_again(bodies, rows, refused)
         return rows, refused
+
+    def _read_again(self, body: bytes) -> Any:
+        """Read a body that the express reader does not know; None where it is refused."""
+        try:
+            return self._read(body)
+        except ValueError:
+            return None
 
     def _check_again(
         self, bodies: Sequence[bytes | None], rows: list[Any], refused: set[int]
@@ -160,6 +180,25 @@ class Decoder:
         return b"" if refused or body is None else body
 
 
+def _paths_of_texts(event_type: EventType, wanted: Sequence[Path]) -> list[Path]:
+    """Return the texts that it pays to know: those wanted, and those with a pattern."""
+    return [
+        path
+        for path, schema in event_type.paths()
+        if schema.type == "string"
+        and schema.enum is None
+        and not schema.date_time
+        and (path in wanted or schema.pattern is not None)
+        and not _is_under_null(event_type, path)
+    ]
+
+
+def _is_under_null(event_type: EventType, path: Path) -> bool:
+    """Say whether an object on the way to a field may be null."""
+    parents = [event_type.find(path[:length]) for length in range(1, len(path))]
+    return any(parent is not None and parent.nullable for parent in parents)
+
+
 def _are_plain(bodies: Sequence[bytes | None], limits: Limits) -> TypeGuard[Sequence[bytes]]:
     """Say whether all bodies surely are small, shallow UTF-8, in a few passes of C."""
     try:
@@ -168,19 +207,23 @@ def _are_plain(bodies: Sequence[bytes | None], limits: Limits) -> TypeGuard[Sequ
             joined.decode()
     except (TypeError, UnicodeDecodeError):  # a tombstone, or not UTF-8
         return False
-    longest = max(map(len, cast("Sequence[bytes]", bodies)), default=0)
+    known = cast("Sequence[bytes]", bodies)
+    longest = max(map(len, known), default=0)
     if longest > limits.max_bytes:
         return False
     if longest <= 2 * limits.max_levels:  # a level takes two bytes at least: []
         return True
-    arrays = _most(b"[", bodies) if b"[" in joined else 0
+    arrays = max(map(bytes.count, known, repeat(b"["))) if b"[" in joined else 0
     if longest + 3 * arrays <= 5 * limits.max_levels - 3:  # a level of an object takes five: {"":}
         return True
-    return arrays + _most(b"{", bodies) <= limits.max_levels
+    return not any(map(is_deeper, known, repeat(limits.max_levels)))
 
 
-def _most(bracket: bytes, bodies: Sequence[Any]) -> int:
-    return max(map(bytes.count, bodies, repeat(bracket)))
+def _step_size(bodies: Sequence[bytes | None]) -> int:
+    """Choose how many bodies to decode at once, by the size of the first."""
+    sample = [len(body or b"") for body in bodies[:16]]
+    average = sum(sample) // max(1, len(sample))
+    return max(2, min(_STEP_BODIES, _STEP_BYTES // (average + 1)))
 
 
 @contextmanager
@@ -266,8 +309,7 @@ def _compile_column(event_type: EventType, struct: Struct, path: Path) -> _Colum
     if kind.kind is Kind.OBJECT or kind.item is Kind.OBJECT:
         return _RawColumn(build_raw_reader(path, is_list=kind.kind is Kind.LIST))
     place = struct.attribute(path)
-    parents = [event_type.find(path[:length]) for length in range(1, len(path))]
-    if any(parent is not None and parent.nullable for parent in parents):
+    if _is_under_null(event_type, path):
         return _FieldColumn(_none_under_null(place), None)
     return _FieldColumn(operator.attrgetter(place), place)
 

@@ -11,6 +11,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 import msgspec
@@ -21,6 +22,8 @@ from gateway_lab.events.validity import INT64, meets, possible_values
 
 DEC_HOOK: Final[Callable[[Any, Any], Any]] = operator.getitem
 """msgspec's `dec_hook`: asks the type of our own, see `_checked_type`."""
+
+EMPTY: Final[Mapping[Path, tuple[str, ...]]] = MappingProxyType({})
 
 _CACHED_VALUES: Final = 50_000
 _CACHED_LENGTH: Final = 200
@@ -45,28 +48,36 @@ class Struct:
         return f"{place}.{self.children[path[0]].attribute(path[1:])}"
 
 
-def build_struct(schema: Schema) -> Struct:
-    """Build the struct that checks an object; it holds every field that has a type."""
+def build_struct(
+    schema: Schema, known: Mapping[Path, tuple[str, ...]] = EMPTY, path: Path = ()
+) -> Struct:
+    """Build the struct that checks an object; it holds every field that has a type.
+
+    Args:
+        schema: The object.
+        known: Texts that meet the schema at their path; where given, no others are taken.
+        path: Where the object is.
+    """
     declared = schema.properties or {}
     names = [name for name, child in declared.items() if _needs_field(schema, name, child)]
     places = {name: f"f{at}" for at, name in enumerate(names)}
     children = {
-        name: build_struct(declared[name])
+        name: build_struct(declared[name], known, (*path, name))
         for name in names
         if declared[name].properties is not None
     }
-    fields = [
-        _field(place, name, declared[name], children.get(name), required=name in schema.required)
-        for name, place in places.items()
-    ]
+    fields = []
+    for name, place in places.items():
+        child, struct = declared[name], children.get(name)
+        kind = struct.type if struct else _closed_or_open(child, known.get((*path, name)))
+        required = name in schema.required
+        fields.append(_field(place, name, _or_none(child, kind), struct, required=required))
     strict = schema.additional is False
     # gc=False: values of JSON make no cycles, and the collector need not track them
-    struct = msgspec.defstruct(
-        "Event", fields, kw_only=True, forbid_unknown_fields=strict, gc=False
-    )
+    event = msgspec.defstruct("Event", fields, kw_only=True, forbid_unknown_fields=strict, gc=False)
     blanks = {places[name]: child.blank for name, child in children.items()}
-    blank = struct(**dict.fromkeys(places.values()) | blanks)
-    return Struct(struct, places, children, blank)
+    blank = event(**dict.fromkeys(places.values()) | blanks)
+    return Struct(event, places, children, blank)
 
 
 def _needs_field(schema: Schema, name: str, child: Schema) -> bool:
@@ -74,16 +85,18 @@ def _needs_field(schema: Schema, name: str, child: Schema) -> bool:
     return child.type is not None or name in schema.required or schema.additional is False
 
 
+def _closed_or_open(schema: Schema, known: tuple[str, ...] | None) -> Any:
+    return Literal[known] if known else value_type(schema)
+
+
 def _field(
-    place: str, name: str, schema: Schema, struct: Struct | None, *, required: bool
+    place: str, name: str, kind: Any, struct: Struct | None, *, required: bool
 ) -> tuple[str, Any, Any]:
     """Describe a field to msgspec; an absent object is one whose fields are all None."""
-    kind = _or_none(schema, value_type(schema) if struct is None else struct.type)
     if required:
         return place, kind, msgspec.field(name=name)
     if struct is not None:
-        blank = struct.blank
-        return place, kind, msgspec.field(name=name, default_factory=lambda: blank)
+        return place, kind, msgspec.field(name=name, default_factory=lambda: struct.blank)
     return place, kind, msgspec.field(name=name, default=None)
 
 
