@@ -89,8 +89,8 @@ def test_any_count_can_be_asked_for(n: int) -> None:
 
 
 def test_a_profile_that_does_not_exist_is_told() -> None:
-    with pytest.raises(CaptureError, match=r"no profile is called 'buisness'\nhint: .*'business'"):
-        generate_traffic("buisness", n=1)
+    with pytest.raises(CaptureError, match=r"no profile is called 'business_'\nhint: .*'business'"):
+        generate_traffic("business_", n=1)
 
 
 def test_a_negative_count_is_refused() -> None:

@@ -35,7 +35,7 @@ _TENANTS = (
 _NOTES = (
     '"gift"',
     '"Größe M, blau"',
-    '"caf\\u00e9 \\"Zoë\\""',
+    '"café \\"Zoë\\""'.replace("é", "\\u00e9"),
     '"a/b\\\\c"',
     '"\U0001f381"',
     "null",
