@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from gateway_lab.config.json_schema import json_schema as json_schema
     from gateway_lab.config.load import parse_config as parse_config
     from gateway_lab.config.load import read_config as read_config
-    from gateway_lab.config.overlay import read_overlay as read_overlay
     from gateway_lab.config.overlay import with_overlay as with_overlay
     from gateway_lab.config.write import format_config as format_config
     from gateway_lab.errors import ExpectationError as ExpectationError
@@ -35,8 +34,11 @@ if TYPE_CHECKING:
     from gateway_lab.lab import figures as figures
     from gateway_lab.messages.mask import show_private as show_private
     from gateway_lab.messages.message import Message as Message
+    from gateway_lab.offline.check import check as check
     from gateway_lab.offline.diff import RouteDiff as RouteDiff
     from gateway_lab.offline.diff import diff as diff
+    from gateway_lab.offline.expectations import check_expectations as check_expectations
+    from gateway_lab.offline.expectations import export as export
     from gateway_lab.offline.run import replay as replay
     from gateway_lab.offline.summary import Replay as Replay
     from gateway_lab.routing.explanation import Explanation as Explanation
@@ -54,16 +56,18 @@ _HOMES = {
     "Message": "messages.message",
     "Replay": "offline.summary",
     "RouteDiff": "offline.diff",
+    "check": "offline.check",
+    "check_expectations": "offline.expectations",
     "diff": "offline.diff",
     "event_type": "events.pydantic_model",
     "explain": "routing.explanation",
+    "export": "offline.expectations",
     "format_config": "config.write",
     "generate_traffic": "captures.generate",
     "infer_event_type": "captures.inference",
     "json_schema": "config.json_schema",
     "parse_config": "config.load",
     "read_config": "config.load",
-    "read_overlay": "config.overlay",
     "replay": "offline.run",
     "run_tests": "routing.tests",
     "scan_capture": "captures.read",

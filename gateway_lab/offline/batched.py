@@ -12,8 +12,8 @@ from gateway_lab.captures.format import TIME
 from gateway_lab.config.plan import BatchPlan
 from gateway_lab.errors import ReplayError, did_you_mean
 from gateway_lab.offline.columns import Stream
-from gateway_lab.offline.decoding import dtype_of
 from gateway_lab.offline.tasks import Run
+from gateway_lab.rules.to_polars import dtype
 from gateway_lab.rules.tree import Reference, column_name
 
 _PLACE = ["broker", "channel", "partition"]
@@ -50,7 +50,7 @@ def batch_frame(run: Run, name: str) -> pl.DataFrame:
 
 def _schema(plan: BatchPlan) -> dict[str, pl.DataType]:
     values = {
-        path[0]: dtype_of(field.value_type) for path, field in plan.output.paths() if len(path) == 1
+        path[0]: dtype(field.value_type) for path, field in plan.output.paths() if len(path) == 1
     }
     fixed = {
         "window": pl.Int64(),
@@ -63,7 +63,7 @@ def _schema(plan: BatchPlan) -> dict[str, pl.DataType]:
 
 
 def _empty(inputs: tuple[Reference, ...]) -> pl.DataFrame:
-    columns = {column_name(leaf): dtype_of(leaf.type) for leaf in inputs}
+    columns = {column_name(leaf): dtype(leaf.type) for leaf in inputs}
     places = dict.fromkeys(_PLACE, pl.String())
     return pl.DataFrame(schema={**places, "_received": pl.Int64(), "_time": pl.Int64(), **columns})
 

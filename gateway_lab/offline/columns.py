@@ -19,9 +19,10 @@ from gateway_lab.events.event_type import EventType, Path
 from gateway_lab.offline.cache import CACHE
 from gateway_lab.offline.combinations import Column, combine, encode
 from gateway_lab.offline.decode_shared import decode_shared
-from gateway_lab.offline.decoding import INVALID_SCHEMA, Decoded, DecodeTask, dtype_of
+from gateway_lab.offline.decoding import INVALID_SCHEMA, Decoded, DecodeTask
 from gateway_lab.offline.message_columns import message_column
 from gateway_lab.offline.parts import Part
+from gateway_lab.rules.to_polars import dtype
 from gateway_lab.rules.tree import Field, Reference, column_name
 
 
@@ -163,7 +164,7 @@ class Stream:
             column = message_column(self.part, reference, self.source.name)
             return self._selected(column)
         if not self._has(reference):
-            nothing = pl.Series([None], dtype=dtype_of(reference.type))
+            nothing = pl.Series([None], dtype=dtype(reference.type))
             return Column(nothing, pl.zeros(self.count, dtype=pl.UInt8, eager=True))
 
         def make() -> Column:

@@ -18,9 +18,8 @@ from gateway_lab.config.plan import RouterPlan
 from gateway_lab.offline.cache import CACHE
 from gateway_lab.offline.columns import Grid, Stream
 from gateway_lab.offline.combinations import combine
-from gateway_lab.offline.decoding import dtype_of
 from gateway_lab.rules.dispatch import Run, find_runs
-from gateway_lab.rules.to_polars import to_polars
+from gateway_lab.rules.to_polars import dtype, to_polars
 from gateway_lab.rules.tree import Node, Reference, column_name, references
 
 Hits: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
@@ -121,7 +120,7 @@ def _look_up(run: Run, numbers: Sequence[int]) -> Segment:
     outcomes = [_NO, *((found, ()) for found in hits), ((), null)]
     column = pl.col(column_name(run.reference))
     codes = pl.Series(range(1, len(hits) + 1), dtype=pl.UInt32)
-    keys = pl.Series(list(run.table), dtype=dtype_of(run.reference.type))
+    keys = pl.Series(list(run.table), dtype=dtype(run.reference.type))
     found = column.replace_strict(keys, codes, default=0, return_dtype=pl.UInt32)
     code = pl.when(column.is_null()).then(len(hits) + 1).otherwise(found)
     key = (

@@ -12,26 +12,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from gateway_lab.events.decode import Decoder, compile_decoder
-from gateway_lab.events.event_type import EventType, Kind, Path, ValueType
+from gateway_lab.events.event_type import EventType, Path
 from gateway_lab.offline.parts import INVALID, Part
+from gateway_lab.rules.to_polars import dtype
 
 STEP_ROWS = 4096
-
-DTYPES: dict[Kind, pl.DataType] = {
-    Kind.TEXT: pl.String(),
-    Kind.BOOLEAN: pl.Boolean(),
-    Kind.INTEGER: pl.Int64(),
-    Kind.NUMBER: pl.Float64(),
-    Kind.TIMESTAMP: pl.Int64(),
-    Kind.OBJECT: pl.Binary(),
-}
-
-
-def dtype_of(kind: ValueType) -> pl.DataType:
-    """Say how Polars holds values of a type."""
-    if kind.kind is Kind.LIST:
-        return pl.List(DTYPES[kind.item or Kind.OBJECT])
-    return DTYPES[kind.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +67,7 @@ class DecodeTask:
 
     def _dtypes(self) -> list[pl.DataType]:
         schemas = [self.event_type.find(path) for path in self.paths]
-        return [dtype_of(schema.value_type) for schema in schemas if schema is not None]
+        return [dtype(schema.value_type) for schema in schemas if schema is not None]
 
 
 INVALID_SCHEMA = {"row": pl.UInt32, "reason": pl.String}
