@@ -11,7 +11,6 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 import msgspec
@@ -165,19 +164,17 @@ class Decoder:
 
     def _admit(self, bodies: Sequence[bytes | None]) -> Sequence[bytes]:
         """Put an empty body, which is refused, where size, encoding or depth are wrong."""
-        if _are_plain(bodies, self._limits):
-            return bodies
+        known = [b"" if body is None else body for body in bodies] if None in bodies else bodies
+        if _are_plain(known, self._limits):
+            return known
         shallow = self._surely_shallow
         return [
-            body
-            if body is not None and len(body) <= shallow and body.isascii()
-            else self._admitted(body)
-            for body in bodies
+            body if body and len(body) <= shallow and body.isascii() else self._admitted(body)
+            for body in known
         ]
 
     def _admitted(self, body: bytes | None) -> bytes:
-        refused = body is None or find_admission_problem(body, self._limits)
-        return b"" if refused or body is None else body
+        return body if body and not find_admission_problem(body, self._limits) else b""
 
 
 def _paths_of_texts(event_type: EventType, wanted: Sequence[Path]) -> list[Path]:
@@ -200,23 +197,23 @@ def _is_under_null(event_type: EventType, path: Path) -> bool:
 
 
 def _are_plain(bodies: Sequence[bytes | None], limits: Limits) -> TypeGuard[Sequence[bytes]]:
-    """Say whether all bodies surely are small, shallow UTF-8, in a few passes of C."""
-    try:
-        joined = b"\n".join(cast("Sequence[bytes]", bodies))  # no character spans a line feed
-        if not joined.isascii():
-            joined.decode()
-    except (TypeError, UnicodeDecodeError):  # a tombstone, or not UTF-8
-        return False
+    """Say whether bodies (not None) surely are small, shallow UTF-8, in a few passes of C."""
     known = cast("Sequence[bytes]", bodies)
+    joined = b"\n".join(known)  # no character spans a line feed
+    if not joined.isascii():
+        try:
+            joined.decode()
+        except UnicodeDecodeError:
+            return False
     longest = max(map(len, known), default=0)
+    if longest <= min(2 * limits.max_levels, limits.max_bytes):  # a level takes two bytes: []
+        return True
     if longest > limits.max_bytes:
         return False
-    if longest <= 2 * limits.max_levels:  # a level takes two bytes at least: []
+    if longest <= 5 * limits.max_levels - 3 and b"[" not in joined:  # objects take five: {"":}
         return True
-    arrays = max(map(bytes.count, known, repeat(b"["))) if b"[" in joined else 0
-    if longest + 3 * arrays <= 5 * limits.max_levels - 3:  # a level of an object takes five: {"":}
-        return True
-    return not any(map(is_deeper, known, repeat(limits.max_levels)))
+    levels = limits.max_levels
+    return not any(is_deeper(body, levels) for body in known if len(body) > 2 * levels)
 
 
 def _step_size(bodies: Sequence[bytes | None]) -> int:

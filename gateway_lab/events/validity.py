@@ -101,6 +101,8 @@ def is_deeper(body: bytes, levels: int) -> bool:
     marks = body.translate(_ALL_CURLY, _NOT_MARKS).replace(b'""', b"")
     if b'"' in marks:  # a string with brackets in it
         marks = b"".join(marks.split(b'"')[::2])
+    if b"{" * (levels + 1) in marks:
+        return True
     for _ in range(levels):
         shorter = marks.replace(b"{}", b"")  # takes the innermost level away
         if len(shorter) == len(marks):

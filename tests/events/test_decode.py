@@ -257,11 +257,32 @@ def test_the_garbage_collector_is_left_as_it_was() -> None:
 
 def test_texts_that_were_checked_are_forgotten_in_time() -> None:
     decoder = compile_decoder(event_type(t={"type": "string", "pattern": "^[a-z0-9]+$"}), [("t",)])
-    bodies = [b'{"t":"%d"}' % at for at in range(60_000)]
-    columns, invalid = decoder.decode_many(bodies)
+    columns, invalid = decoder.decode_many([b'{"t":"%d"}' % at for at in range(60_000)])
     assert columns[0] == [str(at) for at in range(60_000)]
     assert invalid == {}
-    (cache,) = [
-        each for each in gc.get_objects() if type(each).__name__ == "_TextCache" and "59999" in each
-    ]
-    assert len(cache) <= 50_000
+    caches = [each for each in gc.get_objects() if type(each).__name__ == "_TextCache"]
+    assert [len(each) for each in caches if "59999" in each] == [10_000]
+
+
+def test_a_text_seen_first_after_thousands_of_bodies_is_judged_like_any_other() -> None:
+    decoder = compile_decoder(
+        event_type(t={"type": "string", "pattern": "^[a-z]+$"}, s={"type": "string"}),
+        [("t",), ("s",)],
+    )
+    many = [b'{"t":"a","s":"x"}', b'{"t":"b"}', b'{"t":"A"}', b'{"s":null}'] * 5_000
+    assert len(decoder.decode_many(many)[1]) == 10_000
+    late = [b'{"t":"a","s":"new"}', b'{"t":"new"}', b'{"t":"NEW"}', b'{"t":"A","t":"a"}', b"{}"]
+    for _ in range(3):
+        columns, invalid = decoder.decode_many(late * 200)
+        assert [column[:5] for column in columns] == [
+            ["a", "new", None, None, None],
+            ["new", None, None, None, None],
+        ]
+        assert [at for at in invalid if at < 5] == [2, 3]
+
+
+def test_a_field_with_many_texts_is_not_learned() -> None:
+    decoder = compile_decoder(event_type(s={"type": "string"}), [("s",)])
+    bodies = [b'{"s":"%d"}' % at for at in range(30_000)]
+    assert decoder.decode_many(bodies) == ([[str(at) for at in range(30_000)]], {})
+    assert decoder._express.read is None
