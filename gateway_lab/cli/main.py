@@ -15,7 +15,18 @@ from typer import Exit, Option, Typer
 from typer.core import TyperGroup
 
 import gateway_lab as gl
-from gateway_lab.cli import check, diff, explain, format, generate, lab, replay, schema, test
+from gateway_lab.cli import (
+    check,
+    diff,
+    explain,
+    export,
+    format,
+    generate,
+    lab,
+    replay,
+    schema,
+    test,
+)
 from gateway_lab.errors import ExpectationError, GatewayLabError
 
 FAILED, UNREADABLE = 1, 2
@@ -93,6 +104,7 @@ for verb, module, run in (
     ("check", check, check.check),
     ("test", test, test.test),
     ("format", format, format.format_),
+    ("export", export, export.export),
     ("schema", schema, schema.schema),
 ):
     app.command(verb, epilog=module.EXAMPLES)(run)
