@@ -29,6 +29,9 @@ SAMPLES_A_VALUE: Final = 20
 MAX_TEXTS: Final = 1_000
 """So many different texts at one place are no enum, whatever is broken among them."""
 
+TRIED_TIMES: Final = 100
+"""Where none of so many texts is a time, further ones are not looked at."""
+
 MAX_FIELDS: Final = 200
 MAX_LEVELS: Final = 16
 """An object with more fields, or deeper down, is opaque: its names are data, not a design."""
@@ -130,7 +133,7 @@ class _Seen:
     def _add_text(self, value: str) -> None:
         if value in self.texts or len(self.texts) <= MAX_TEXTS:
             self.texts[value] += 1
-        if self.times == self.kinds["string"] - 1 or self.times:  # else no text was one so far
+        if self.times or self.kinds["string"] <= TRIED_TIMES:
             self.times += _is_time(value)
 
     def _is_rare(self, count: int, of: int) -> bool:
@@ -185,8 +188,8 @@ class _Seen:
             return {}
         names = [
             name
-            for name, seen in self.present.items()
-            if is_field_name(name) and not self._is_rare(seen, count)
+            for name in self.fields
+            if is_field_name(name) and not self._is_rare(self.present[name], count)
         ]
         required = [name for name in names if self._is_rare(count - self.present[name], count)]
         properties = {name: self.fields[name].schema(level + 1) for name in names}
