@@ -24,7 +24,7 @@ lab: $(READY) ## Open JupyterLab on the tour; without a display, print its addre
 	@$(BIN)/gateway-lab lab
 
 test: $(READY) ## Run every test, notebooks included, and show the coverage
-	$(PYTEST) $(PARALLEL) --cov --cov-report= tests
+	$(PYTEST) $(PARALLEL) --cov --cov-report= tests data
 	$(PYTEST) $(PARALLEL) --cov --cov-append $(NBVAL) notebooks
 
 check: $(READY) ## Lint, types, import layers and the fast tests, within a minute
@@ -33,7 +33,7 @@ check: $(READY) ## Lint, types, import layers and the fast tests, within a minut
 	$(BIN)/typos
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	AGREE_PAIRS=3000 $(PYTEST) $(PARALLEL) -q -m "not slow" --hypothesis-profile=quick tests
+	AGREE_PAIRS=3000 $(PYTEST) $(PARALLEL) -q -m "not slow" --hypothesis-profile=quick tests data
 
 fix: $(READY) ## Let ruff and typos repair what they can
 	$(BIN)/ruff check --fix

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import gateway_lab as gl
+
 CONFIG = """\
 gateway_lab: 1
 name: shop
@@ -76,6 +78,20 @@ def test_a_config_with_errors_fails_each_test_with_the_first(project: pytest.Pyt
     result = project.runpytest("bad.yaml")
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*totl*"])
+
+
+def test_the_counts_of_an_export_are_an_item_of_their_own(project: pytest.Pytester) -> None:
+    gl.write_traffic("business", project.path / "orders.parquet", n=100)
+    draft = gl.parse_config(CONFIG.replace("channel: orders", "channel: business-events"))
+    kept = draft.with_parts(tests=draft.tests[:1])
+    gl.export(
+        kept, project.path / "out.yaml", capture=gl.scan_capture(project.path / "orders.parquet")
+    )
+    project.runpytest("out.yaml").assert_outcomes(passed=2)
+    gl.write_traffic("business", project.path / "orders.parquet", n=101)
+    result = project.runpytest("out.yaml")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*the capture is not the one that the counts were made with*"])
 
 
 def test_a_project_that_only_has_the_plugin_installed_loads_nothing_heavy() -> None:
