@@ -34,6 +34,8 @@ def parse(text: str) -> Syntax:
 
 _OR, _AND, _IS, _COMPARE, _RANGE, _CONCAT, _ADD, _MULTIPLY = 1, 2, 4, 5, 6, 7, 8, 9
 
+_TIGHTEST = 10
+
 _INFIX = {
     "or": _OR,
     "and": _AND,
@@ -53,12 +55,18 @@ class _Parser(Operands):
     def expression(self, power: int) -> Syntax:
         """Read operators that bind at least as tightly as `power`."""
         left = self.operand(power)
-        chain = 0
+        chain, last = 0, _TIGHTEST
         while (binding := _INFIX.get(self.next.keyword, -1)) >= max(power, 0):
             chain += 1
             if chain > MAX_NESTING and self.next.keyword not in _FLAT:
                 raise self.too_deep(self.next.span)
-            left = self.infix(left, binding)
+            if binding > last or binding == last in {_IS, _RANGE}:
+                shown = self.next.text
+                raise self.error(
+                    f"`{shown}` is unclear here",
+                    hint="put parentheses around what belongs together",
+                )
+            left, last = self.infix(left, binding), binding
         return left
 
     def infix(self, left: Syntax, power: int) -> Syntax:

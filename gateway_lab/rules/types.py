@@ -221,12 +221,12 @@ class _Resolver:
         if not any(signature.expand(len(args)) for signature in function.signatures):
             problem = f"`{function.usage}` does not take {len(args)} arguments"
             return self.error(syntax.span, "type-mismatch", problem)
-        opaque = next((arg for arg in args if arg.type.kind is Kind.OBJECT), None)
+        opaque = next((arg for arg in args if Kind.OBJECT in {arg.type.kind, arg.type.item}), None)
         if opaque is not None:
             return self.error(
                 opaque.span,
                 "opaque-object",
-                "an object can only be tested with `is null`",
+                "objects, and lists of them, can only be tested with `is null`",
                 "name a field of it; declare its properties in the event type if there are none",
             )
         shown = " and ".join(dict.fromkeys(str(arg.type) for arg in args))
@@ -250,6 +250,8 @@ def _fit(
 
 def _mismatch_hint(function: Function, args: tuple[Node, ...]) -> str:
     kinds = {arg.type.kind for arg in args}
+    if function.name in {"and", "or", "not"}:
+        return "it takes boolean: compare the rest with something, as in `x = 'a'`"
     if function.name == "||" and kinds == {Kind.BOOLEAN}:
         return "`||` joins texts; for conditions use `or`"
     if Kind.TEXT in kinds and kinds & {Kind.INTEGER, Kind.NUMBER}:

@@ -132,13 +132,9 @@ def conditions(scope: Scope, *, max_depth: int = 5) -> SearchStrategy[str]:
 def expressions(draw: DrawFn, scope: Scope, type_: ValueType, *, max_depth: int = 5) -> str:
     """Give rules of one type."""
     leaves = _leaves(scope, type_)
-    calls = _CALLS.get(type_, [])
-    if not calls or (leaves and (max_depth == 0 or draw(st.integers(0, max_depth)) == 0)):
-        return (
-            draw(st.sampled_from(leaves) | _literals(type_)) if leaves else draw(_literals(type_))
-        )
-    if max_depth <= -2:
-        return draw(_literals(type_))
+    calls = [each for each in _CALLS.get(type_, ()) if _signatures(scope, each, type_)]
+    if max_depth <= 0 or not calls or draw(st.integers(0, max_depth)) == 0:
+        return draw(st.sampled_from(leaves) | _literals(type_) if leaves else _literals(type_))
     return draw(calls_of(scope, draw(st.sampled_from(calls)), type_, max_depth=max_depth))
 
 
@@ -147,10 +143,7 @@ def calls_of(
     draw: DrawFn, scope: Scope, function: Function, type_: ValueType, *, max_depth: int = 5
 ) -> str:
     """Give calls of one function that give one type."""
-    if function.name == "case":
-        signature = _case_signature(type_, draw(st.integers(1, 2)), draw(st.booleans()))
-    else:
-        signature = draw(st.sampled_from([s for s in function.signatures if s.returns == type_]))
+    signature = draw(st.sampled_from(_signatures(scope, function, type_)))
     count = len(signature.parameters) + (draw(st.integers(0, 2)) if signature.variadic else 0)
     args = [
         draw(_argument(scope, parameter, max_depth - 1))
@@ -268,9 +261,20 @@ def _leaves(scope: Scope, type_: ValueType) -> list[str]:
     ]
 
 
-def _case_signature(type_: ValueType, branches: int, has_else: bool) -> Signature:  # noqa: FBT001
-    pair = (Parameter(BOOLEAN), Parameter(type_))
-    return Signature(pair * branches + (Parameter(type_),) * has_else, type_)
+def _signatures(scope: Scope, function: Function, type_: ValueType) -> list[Signature]:
+    """List the signatures that give a type, and for whose lists and objects there are fields."""
+    if function.name == "case":
+        pair = (Parameter(BOOLEAN), Parameter(type_))
+        return [Signature(pair * n + pair[1:] * m, type_) for n in (1, 2) for m in (0, 1)]
+    return [
+        signature
+        for signature in function.signatures
+        if signature.returns == type_
+        and all(
+            each.type.kind not in {Kind.LIST, Kind.OBJECT} or _leaves(scope, each.type)
+            for each in signature.parameters
+        )
+    ]
 
 
 def _calls() -> Iterator[tuple[ValueType, Function]]:
