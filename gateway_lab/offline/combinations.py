@@ -72,7 +72,9 @@ def _codes(values: pl.Series, distinct: pl.Series) -> pl.Series:
     """Number the values by their place in `distinct`, in the smallest type that holds it."""
     if values.dtype == pl.String and not distinct.has_nulls():
         return values.cast(pl.Enum(distinct)).to_physical().cast(code_type(len(distinct)))
-    return values.replace_strict(distinct, _numbers(len(distinct)))
+    numbers = _numbers(len(distinct))
+    # Of no values at all polars makes a column of their own type.
+    return values.replace_strict(distinct, numbers).cast(numbers.dtype)
 
 
 def _numbers(size: int) -> pl.Series:
