@@ -13,8 +13,16 @@ _SECOND: Final = re.compile(
 _REST: Final = re.compile(
     r"(?:\.([0-9]{1,6}))?(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))", re.ASCII
 )
+_FIRST: Final = -62_135_596_800_000_000
+_LAST: Final = 253_402_300_799_999_999
+"""The first and the last µs of the years 1 to 9999 in UTC: beyond them no engine has a calendar."""
+
 _CACHED: Final = 100_000
 """Seconds and rests kept, some 10 MB each; a day has 86,400 seconds."""
+
+
+class OutsideYearsError(ValueError):
+    """A date-time that its offset moves out of the years 1 to 9999 in UTC."""
 
 
 class _Seconds(dict[str, int]):
@@ -57,13 +65,17 @@ def parse_date_time(text: str) -> int:
     """Read `2026-11-23T10:15:00.25+01:00` as µs since 1970, UTC.
 
     Seconds and an offset must be there; at most 6 digits of a second; no leap seconds; the years
-    0001 to 9999; `T` and `Z` in any case.
+    0001 to 9999, as written and in UTC; `T` and `Z` in any case.
 
     Raises:
         ValueError: It is not such a text.
+        OutsideYearsError: It is one, but in UTC lies outside these years.
     """
     micros = _seconds[text[:19]]
     digits = text[20:26]
     if text[19::7] == ".Z" and len(text) == 27 and digits.isdigit() and digits.isascii():
         return micros + int(digits)  # spares the many different microseconds the look-up
-    return micros + _rests[text[19:]]
+    micros += _rests[text[19:]]
+    if _FIRST <= micros <= _LAST:
+        return micros
+    raise OutsideYearsError(text)

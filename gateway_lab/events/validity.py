@@ -15,7 +15,7 @@ import msgspec
 
 from gateway_lab.events.event_type import Scalar, Schema
 from gateway_lab.events.regex import compile_search
-from gateway_lab.events.timestamps import parse_date_time
+from gateway_lab.events.timestamps import OutsideYearsError, parse_date_time
 
 INT64: Final = (-(2**63), 2**63 - 1)
 
@@ -67,9 +67,20 @@ def find_problem(schema: Schema, body: bytes | None, limits: Limits = DEFAULT_LI
     try:
         _SYNTAX.decode(body)
     except msgspec.DecodeError as error:
-        text = str(error).removeprefix("JSON is malformed: ").replace(" (byte", " at byte")
-        return f"not JSON: {text.rstrip(')').lower()}"
+        return f"not JSON: {_syntax_problem(body.decode(), error)}"
     return next(_problems(schema, _JSON.decode(body.decode()), ()), None)
+
+
+def _syntax_problem(text: str, error: msgspec.DecodeError) -> str:
+    """Say what msgspec refuses; of half a surrogate pair it says that the text is truncated."""
+    try:
+        json.dumps(_JSON.decode(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair"
+    except ValueError:
+        pass
+    problem = str(error).removeprefix("JSON is malformed: ").replace(" (byte", " at byte")
+    return problem.rstrip(")").lower()
 
 
 def find_admission_problem(body: bytes, limits: Limits) -> str | None:
@@ -231,6 +242,8 @@ def _unmet_by_text(schema: Schema, value: str) -> Iterator[str]:
     if schema.date_time:
         try:
             parse_date_time(value)
+        except OutsideYearsError:
+            yield "is outside the years 1 to 9999 in UTC"
         except ValueError:
             yield "is no RFC 3339 date-time with seconds and offset"
 

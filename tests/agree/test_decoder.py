@@ -116,11 +116,21 @@ def check_pattern(_validator: Any, pattern: str, value: Any, _schema: Any) -> It
 FORMATS = jsonschema.FormatChecker(["date-time"])
 
 
+def micros_since_1970(text: str) -> int:
+    since = datetime.fromisoformat(text.upper()) - datetime(1970, 1, 1, tzinfo=UTC)
+    return since // timedelta(microseconds=1)
+
+
+FIRST_MICRO = micros_since_1970("0001-01-01T00:00:00Z")
+LAST_MICRO = micros_since_1970("9999-12-31T23:59:59.999999Z")
+
+
 def check_format(_validator: Any, _format: str, value: Any, _schema: Any) -> Iterator[Any]:
     written = isinstance(value, str) and (
         not FORMATS.conforms(value, "date-time")
         or value.endswith("\n")
         or re.search(r"\.[0-9]{7}", value)
+        or not FIRST_MICRO <= micros_since_1970(value) <= LAST_MICRO
     )
     if written:
         yield jsonschema.ValidationError("format")
@@ -170,8 +180,7 @@ def convert(value: Any, kind: Kind | None) -> Any:
     if value is None:
         return None
     if kind is Kind.TIMESTAMP:
-        since = datetime.fromisoformat(value.upper()) - datetime(1970, 1, 1, tzinfo=UTC)
-        return since // timedelta(microseconds=1)
+        return micros_since_1970(value)
     return float(value) if kind is Kind.NUMBER else value
 
 
@@ -281,9 +290,10 @@ MAKERS = {
 
 # --- random bodies, as text ---
 
-TIMES = ["2026-11-23T10:15:00Z", "2026-11-23t10:15:00.25+01:00", "0001-01-01T00:00:00+23:59"]
+TIMES = ["2026-11-23T10:15:00Z", "2026-11-23t10:15:00.25+01:00", "0001-01-01T01:00:00+01:00"]
 TIMES += [
     "9999-12-31T23:59:59.999999z",
+    "9999-12-31T22:59:59-01:00",
     "2024-02-29T00:00:00.123456Z",
     "1969-12-31T23:59:59.5-00:00",
 ]
@@ -294,24 +304,32 @@ NO_TIMES = [
     "2023-02-29T00:00:00Z",
 ]
 NO_TIMES += [
+    "9999-12-31T23:59:59-23:59",
+    "0001-01-01T00:00:00+23:59",
     "2026-11-23T10:15:60Z",
     "2026-11-23T24:00:00Z",
     "2026-11-23T10:15:00.1234567Z",
     "2026-1-1",
 ]
 NO_TIMES += [
+    "9999-12-31T23:59:59-23:59",
+    "0001-01-01T00:00:00+23:59",
     "2026-11-23T10:15:00.Z",
     "2026-11-23T10:15:00+0100",
     "2026-11-23T10:15:00Z\\n",
     "2026-W01-1",
 ]
 NO_TIMES += [
+    "9999-12-31T23:59:59-23:59",
+    "0001-01-01T00:00:00+23:59",
     "0000-01-01T00:00:00Z",
     "\u0662026-11-23T10:15:00Z",
     "2026-11-23T10:15:00.\u0661Z",
     "10:15:00Z",
 ]
 NO_TIMES += [
+    "9999-12-31T23:59:59-23:59",
+    "0001-01-01T00:00:00+23:59",
     "2026-11-23T10:15:00.123456+24:00",
     "2026-11-23T10:15:00,5Z",
     "2026-11-23T10:15:00.123456Z+1",

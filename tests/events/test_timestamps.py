@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway_lab.events.timestamps import parse_date_time
+from gateway_lab.events.timestamps import OutsideYearsError, parse_date_time
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST, LAST = datetime.min.replace(tzinfo=UTC) - EPOCH, datetime.max.replace(tzinfo=UTC) - EPOCH
 offsets = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
@@ -18,7 +20,8 @@ offsets = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minute
 )
 def test_what_python_writes_is_read_exactly(moment: datetime, zone: timezone, digits: str) -> None:
     text = moment.replace(tzinfo=zone).isoformat(timespec=digits)
-    since = datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)
+    assume(FIRST <= datetime.fromisoformat(text) - EPOCH <= LAST)
+    since = datetime.fromisoformat(text) - EPOCH
     assert parse_date_time(text) == since // timedelta(microseconds=1)
 
 
@@ -74,3 +77,31 @@ def test_a_date_time_is_microseconds_since_1970(text: str, micros: int) -> None:
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_date_time(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9999-12-31T23:59:59-23:59",
+        "9999-12-31T23:59:59.999999-00:01",
+        "9999-12-31T23:00:00-01:00",
+        "0001-01-01T00:00:00+23:59",
+        "0001-01-01T00:59:59.999999+01:00",
+    ],
+)
+def test_a_date_time_outside_the_years_1_to_9999_in_utc_is_refused(text: str) -> None:
+    with pytest.raises(OutsideYearsError):
+        parse_date_time(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "edge"),
+    [
+        ("9999-12-31T23:59:59.999999Z", LAST),
+        ("9999-12-31T22:59:59.999999-01:00", LAST),
+        ("0001-01-01T00:00:00Z", FIRST),
+        ("0001-01-01T01:00:00+01:00", FIRST),
+    ],
+)
+def test_the_first_and_last_moment_of_these_years_are_read(text: str, edge: timedelta) -> None:
+    assert parse_date_time(text) == edge // timedelta(microseconds=1)
