@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gateway_lab.events.event_type import EventType as EventType
     from gateway_lab.events.pydantic_model import event_type as event_type
     from gateway_lab.findings import Finding as Finding
+    from gateway_lab.findings import Findings as Findings
     from gateway_lab.lab import figures as figures
     from gateway_lab.messages.mask import show_private as show_private
     from gateway_lab.messages.message import Message as Message
@@ -51,6 +52,7 @@ _HOMES = {
     "ExpectationError": "errors",
     "Explanation": "routing.explanation",
     "Finding": "findings",
+    "Findings": "findings",
     "GatewayConfig": "config.document",
     "GatewayLabError": "errors",
     "Message": "messages.message",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Severity(StrEnum):
@@ -52,3 +56,44 @@ class Finding:
     def __str__(self) -> str:
         text = f"{self.where}: {self.severity} [{self.code}] {self.text}"
         return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class Findings(tuple[Finding, ...]):
+    """The findings of a check, in the order of the document; a tuple that people can read."""
+
+    __slots__ = ()
+
+    @property
+    def errors(self) -> Findings:
+        """Only those that refuse an export."""
+        return Findings(each for each in self if each.severity is Severity.ERROR)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row a finding: `severity, code, where, text, hint`, all text."""
+        import polars as pl  # noqa: PLC0415 - a gateway in production needs no frames
+
+        rows = [(*_cells(each),) for each in self]
+        return pl.DataFrame(rows, dict.fromkeys(_COLUMNS, pl.String), orient="row")
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self)) or "no findings"
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return "<p>no findings</p>"
+        head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+        rows = (
+            "<tr>"
+            + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in _cells(each))
+            + "</tr>"
+            for each in self
+        )
+        return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+_COLUMNS = ("severity", "code", "where", "text", "hint")
+
+
+def _cells(finding: Finding) -> tuple[str, ...]:
+    return (str(finding.severity), finding.code, finding.where, finding.text, finding.hint)

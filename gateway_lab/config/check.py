@@ -12,10 +12,10 @@ from gateway_lab.config.check_usage import check_usage
 from gateway_lab.config.compile import compile_into
 from gateway_lab.config.document import GatewayConfig
 from gateway_lab.config.report import Report
-from gateway_lab.findings import Finding
+from gateway_lab.findings import Findings
 
 
-def check(config: GatewayConfig) -> tuple[Finding, ...]:
+def check(config: GatewayConfig) -> Findings:
     """Check a config; an error among the findings refuses its export.
 
     Returns:
@@ -34,4 +34,4 @@ def check(config: GatewayConfig) -> tuple[Finding, ...]:
     check_tests(config, report)
     check_expectations(config, report)
     findings = (*config.traps, *report.findings)
-    return tuple(sorted(findings, key=lambda each: (each.line or 0, each.column or 0)))
+    return Findings(sorted(findings, key=lambda each: (each.line or 0, each.column or 0)))

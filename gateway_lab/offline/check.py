@@ -17,7 +17,7 @@ from gateway_lab.config.document import GatewayConfig
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.report import Report
 from gateway_lab.events.event_type import EventType, Schema
-from gateway_lab.findings import Finding, Severity
+from gateway_lab.findings import Findings
 from gateway_lab.offline.run import replay
 from gateway_lab.offline.summary import Replay
 
@@ -30,7 +30,7 @@ def check(
     capture: Capture | None = None,
     *,
     sources: Mapping[str, str | tuple[str, ...]] | None = None,
-) -> tuple[Finding, ...]:
+) -> Findings:
     """Check a config.
 
     Args:
@@ -46,7 +46,7 @@ def check(
         ReplayError: `sources` names what the config does not have.
     """
     findings = check_document(config)
-    if capture is None or any(each.severity is Severity.ERROR for each in findings):
+    if capture is None or findings.errors:
         return findings
     result = replay(config, capture, sources=sources)
     report = Report(config.origin)
@@ -55,7 +55,8 @@ def check(
     _report_unmatched(result, report)
     known = {(each.code, each.path) for each in findings}
     shown = [each for each in result.findings if (each.code, each.path) not in known]
-    return (*findings, *report.findings, *(each for each in shown if each.code == "max-channels"))
+    overruns = (each for each in shown if each.code == "max-channels")
+    return Findings((*findings, *report.findings, *overruns))
 
 
 # --- routes ---
