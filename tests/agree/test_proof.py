@@ -187,6 +187,7 @@ def holds(
             return True
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     rules=st.lists(conditions(FINITE + OTHERS), min_size=1, max_size=5),
@@ -202,6 +203,7 @@ def test_every_claim_is_true_of_every_event_and_every_witness_shows_it(
         assert holds(claim, match, answers, world), (claim, rules)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(rules=st.lists(conditions(FINITE), min_size=1, max_size=6))
 def test_over_fields_of_few_values_nothing_is_missed(rules: list[str]) -> None:

@@ -372,11 +372,13 @@ def test_what_would_take_too_long_is_unknown_and_the_rest_is_still_told() -> Non
     assert [claim.by for claim in found if isinstance(claim, Shadowed)] == [("r2",)]
 
 
+@pytest.mark.slow
 def test_ten_thousand_equalities_are_followed_to_the_end() -> None:
     rules = [f"event_type = 'k{n % 9_999}'" for n in range(10_000)]
     assert shadowed(*rules) == {"r9999": ("r0",)}
 
 
+@pytest.mark.slow
 def test_five_hundred_mixed_routes_are_followed_to_the_end() -> None:
     rules = [
         f"priority = 'high' and payload.amount > {1000 - n} and event_type like 'a{n % 7}%'"
