@@ -167,7 +167,7 @@ _FUNCTIONS = (
         "regexp_matches(x, 'regex')",
         "text, text regex -> boolean",
         meaning="Whether the regular expression is found anywhere in x.",
-        deviation="classes such as `\\w` are ASCII; see Regular expressions",
+        deviation="DuckDB also takes `\\b`, flags and named groups",
     ),
     _text(
         "regexp_extract",
@@ -175,7 +175,7 @@ _FUNCTIONS = (
         "text, text regex -> text",
         "text, text regex, integer group -> text",
         meaning="What the first match (or its group) holds; empty if there is none.",
-        deviation="classes such as `\\w` are ASCII; see Regular expressions",
+        deviation="DuckDB also takes `\\b`, flags and named groups",
     ),
     _cast(
         "integer",
@@ -189,8 +189,8 @@ _FUNCTIONS = (
         "number",
         "text -> number",
         "integer -> number",
-        meaning="Text as JSON writes numbers, of at most 64 characters, or an integer as a number; "
-        "NULL for all else and out of range.",
+        meaning="Text such as `-12`, `1.50` or `2e3` (up to 30 digits before and after the point) or "
+        "an integer as a number; NULL for all else and out of range.",
         deviation="DuckDB also takes blanks, `inf`, `.5` and `+1`",
     ),
     _cast(

@@ -8,7 +8,7 @@ from gateway_lab.rules.signatures import ORDERED, SCALARS, Function, read_signat
 
 COMPARISONS, LOGIC, ARITHMETIC, CHOICES = "Comparisons", "Logic", "Arithmetic", "Choice"
 
-_OVERFLOW = "DuckDB fails on overflow"
+_OVERFLOW = "DuckDB fails on overflow of integers, and gives infinity for numbers"
 
 
 def _comparison(name: str, meaning: str, over: Iterable[str] = ORDERED) -> Function:
@@ -139,21 +139,21 @@ OPERATORS = (
         "x / y",
         "number, number -> number",
         meaning="The quotient, always a number; NULL if y is 0, and on overflow.",
-        deviation="DuckDB gives infinity for `1.0 / 0.0`",
+        deviation="DuckDB gives infinity for both",
     ),
     _arithmetic(
         "//",
         "x // y",
         "integer, integer -> integer",
         meaning="The whole quotient, towards zero; NULL if y is 0, and on overflow.",
-        deviation=_OVERFLOW,
+        deviation="DuckDB fails on both",
     ),
     _arithmetic(
         "%",
         "x % y",
         "integer, integer -> integer",
         meaning="The remainder of `//`, with the sign of x; NULL if y is 0.",
-        deviation="DuckDB fails on `-9223372036854775808 % -1`, here 0",
+        deviation="DuckDB fails on it, and on `-9223372036854775808 % -1`, here 0",
     ),
     _arithmetic(
         "negate",

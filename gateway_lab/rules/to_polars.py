@@ -16,7 +16,16 @@ import polars as pl
 
 from gateway_lab.events.event_type import Kind, ValueType
 from gateway_lab.events.regex import translate
-from gateway_lab.rules import patterns, runtime
+from gateway_lab.rules import polars_text as text
+from gateway_lab.rules import runtime
+from gateway_lab.rules.polars_numbers import (
+    bound,
+    divide,
+    finite,
+    narrow,
+    remainder,
+    whole_division,
+)
 from gateway_lab.rules.tree import Call, Literal, Node, column_name
 
 _Plain: TypeAlias = Callable[..., pl.Expr]
@@ -50,81 +59,6 @@ def to_polars(node: Node) -> pl.Expr:
     return _TYPED[node.function](node, [to_polars(arg) for arg in node.args])
 
 
-def _bound(use: Callable[..., pl.Expr], *args: pl.Expr) -> pl.Expr:
-    """Use arguments more than once without writing them more than once.
-
-    Constants are repeated to full columns on the way.
-    """
-    names = [f"x{index}" for index in range(len(args))]
-    fields = pl.struct(arg.alias(name) for name, arg in zip(names, args, strict=True))
-    used = use(*map(pl.field, names))
-    return fields.struct.with_fields(y=used).struct.field("y")
-
-
-# --- arithmetic ---
-
-
-def _narrow(value: pl.Expr) -> pl.Expr:
-    return value.cast(pl.Int64, strict=False)
-
-
-def _finite(value: pl.Expr) -> pl.Expr:
-    return _bound(lambda x: pl.when(x.is_finite()).then(x), value)
-
-
-def _arithmetic(operate: Callable[..., pl.Expr]) -> _Typed:
-    """Compute integers in Int128 and numbers in Float64; NULL out of range.
-
-    Numbers are columns by then: `0.0 - x` with a constant, Polars would make `-x`, another zero.
-    """
-
-    def typed(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
-        if node.type.kind is Kind.NUMBER:
-            return _finite(_bound(operate, *args))
-        return _narrow(operate(*(arg.cast(pl.Int128) for arg in args)))
-
-    return typed
-
-
-def _divide(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-    """Divide columns: by a constant, Polars multiplies with its inverse, which rounds twice."""
-
-    def divide(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-        return x / pl.when(y != 0).then(y)
-
-    return _finite(_bound(divide, x, y))
-
-
-def _whole_division(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-    def divide(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-        quotient = x.abs() // pl.when(y != 0).then(y.abs())
-        return pl.when((x < 0) == (y < 0)).then(quotient).otherwise(quotient * -1)
-
-    return _narrow(_bound(divide, x.cast(pl.Int128), y.cast(pl.Int128)))
-
-
-def _remainder(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-    def rest(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-        left = x.abs() % pl.when(y != 0).then(y.abs())
-        return pl.when(x < 0).then(left * -1).otherwise(left)
-
-    return _narrow(_bound(rest, x.cast(pl.Int128), y.cast(pl.Int128)))
-
-
-# --- text ---
-
-_UPPER = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-_LOWER = [letter.lower() for letter in _UPPER]
-
-
-def _lower(text: pl.Expr) -> pl.Expr:
-    return text.str.replace_many(_UPPER, _LOWER)
-
-
-def _upper(text: pl.Expr) -> pl.Expr:
-    return text.str.replace_many(_LOWER, _UPPER)
-
-
 def _constants(node: Call) -> list[Any]:
     """Give the constants behind the first argument."""
     return [arg.value for arg in node.args[1:] if isinstance(arg, Literal)]
@@ -135,48 +69,22 @@ def _with_constants(use: Callable[..., pl.Expr]) -> _Typed:
     return lambda node, args: use(args[0], *_constants(node))
 
 
-def _like(text: pl.Expr, pattern: str, escape: str = "") -> pl.Expr:
-    return text.str.contains(patterns.like_regex(patterns.like_parts(pattern, escape)))
-
-
-def _ilike(text: pl.Expr, pattern: str, escape: str = "") -> pl.Expr:
-    parts = patterns.lower_parts(patterns.like_parts(pattern, escape))
-    return _lower(text).str.contains(patterns.like_regex(parts))
-
-
 def _strip(method: str) -> _Typed:
-    return _with_constants(lambda text, chars=" ": getattr(text.str, method)(chars))
+    return _with_constants(lambda value, chars=" ": getattr(value.str, method)(chars))
 
 
-def _replace(text: pl.Expr, old: str, new: str) -> pl.Expr:
-    return text.str.replace_all(old, new, literal=True)
+def _arithmetic(operate: Callable[..., pl.Expr]) -> _Typed:
+    """Compute integers in Int128 and numbers in Float64; NULL out of range.
 
+    Numbers are columns by then: `0.0 - x` with a constant, Polars would make `-x`, another zero.
+    """
 
-def _strpos(text: pl.Expr, part: str) -> pl.Expr:
-    """Count the characters before the part; Polars' own `find` counts bytes."""
+    def typed(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
+        if node.type.kind is Kind.NUMBER:
+            return finite(bound(operate, *args))
+        return narrow(operate(*(arg.cast(pl.Int128) for arg in args)))
 
-    def position(text: pl.Expr) -> pl.Expr:
-        before = text.str.splitn(part, 2).struct.field("field_0").str.len_chars()
-        found = text.str.contains(part, literal=True)
-        return pl.when(found).then(before.cast(pl.Int64) + 1).when(~found).then(0)
-
-    return _bound(position, text)
-
-
-def _split_part(text: pl.Expr, separator: str, index: int) -> pl.Expr:
-    def part(text: pl.Expr) -> pl.Expr:
-        found = text.str.split(separator).list.get(index - 1, null_on_oob=True)
-        return pl.when(text.is_not_null()).then(found.fill_null(""))
-
-    return _bound(part, text)
-
-
-def _regexp_extract(text: pl.Expr, pattern: str, group: int = 0) -> pl.Expr:
-    def extract(text: pl.Expr) -> pl.Expr:
-        found = text.str.extract(translate(pattern), group)
-        return pl.when(text.is_not_null()).then(found.fill_null(""))
-
-    return _bound(extract, text)
+    return typed
 
 
 def _length(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
@@ -199,11 +107,11 @@ def _case(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
         return chosen
 
     other = [] if len(args) % 2 else [pl.lit(None, dtype(node.type))]
-    return _bound(choose, *args, *other)
+    return bound(choose, *args, *other)
 
 
 def _nullif(x: pl.Expr, y: pl.Expr) -> pl.Expr:
-    return _bound(lambda x, y: pl.when(x.ne_missing(y)).then(x), x, y)
+    return bound(lambda x, y: pl.when(x.ne_missing(y)).then(x), x, y)
 
 
 def _extreme(better: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> _Plain:
@@ -215,7 +123,7 @@ def _extreme(better: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> _Plain:
     def fold(*args: pl.Expr) -> pl.Expr:
         result = args[0]
         for arg in args[1:]:
-            result = _bound(choose, result, arg)
+            result = bound(choose, result, arg)
         return result
 
     return fold
@@ -230,12 +138,12 @@ _NUMBER = r"\A(-?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,4})?)\z"
 def _to_integer(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
     if node.args[0].type.kind is Kind.TEXT:
         return args[0].str.extract(_INTEGER).cast(pl.Int64, strict=False)
-    return _narrow(args[0].round(mode="half_to_even"))
+    return narrow(args[0].round(mode="half_to_even"))
 
 
 def _to_number(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
     if node.args[0].type.kind is Kind.TEXT:
-        return _finite(args[0].str.extract(_NUMBER).cast(pl.Float64, strict=False))
+        return finite(args[0].str.extract(_NUMBER).cast(pl.Float64, strict=False))
     return args[0].cast(pl.Float64)
 
 
@@ -301,11 +209,11 @@ def _any(value: pl.Expr, items: pl.Expr) -> pl.Expr:
         unknown = items.list.len() > items.list.drop_nulls().list.len()
         return pl.when(value.is_not_null() & (found | ~unknown)).then(found)
 
-    return _bound(test, value, items)
+    return bound(test, value, items)
 
 
 def _contains_item(items: pl.Expr, value: pl.Expr) -> pl.Expr:
-    return _bound(lambda x, y: pl.when(x.is_not_null()).then(y.list.contains(x)), value, items)
+    return bound(lambda x, y: pl.when(x.is_not_null()).then(y.list.contains(x)), value, items)
 
 
 def _is_in(node: Call, args: Sequence[pl.Expr]) -> pl.Expr:
@@ -325,7 +233,7 @@ _PLAIN: dict[str, _Plain] = {
     "<=": lambda x, y: x <= y,
     ">": lambda x, y: x > y,
     ">=": lambda x, y: x >= y,
-    "between": partial(_bound, lambda x, low, high: (x >= low) & (x <= high)),
+    "between": partial(bound, lambda x, low, high: (x >= low) & (x <= high)),
     "is null": lambda x: x.is_null(),
     "is not distinct from": lambda x, y: x.eq_missing(y),
     "and": pl.all_horizontal,
@@ -333,20 +241,20 @@ _PLAIN: dict[str, _Plain] = {
     "not": lambda x: ~x,
     "is true": lambda x: x.fill_null(value=False),
     "is false": lambda x: (~x).fill_null(value=False),
-    "/": _divide,
-    "//": _whole_division,
-    "%": _remainder,
+    "/": divide,
+    "//": whole_division,
+    "%": remainder,
     "round": lambda x: x.round(mode="half_away_from_zero"),
     "floor": lambda x: x.floor(),
     "ceil": lambda x: x.ceil(),
     "sign": lambda x: x.sign().cast(pl.Int64),
     "||": pl.concat_str,
-    "lower": _lower,
-    "upper": _upper,
+    "lower": text.lower,
+    "upper": text.upper,
     "starts_with": lambda x, y: x.str.starts_with(y),
     "ends_with": lambda x, y: x.str.ends_with(y),
     "contains": lambda x, y: x.str.contains(y, literal=True),
-    "coalesce": partial(_bound, pl.coalesce),  # alone, a constant in front loses the height
+    "coalesce": partial(bound, pl.coalesce),  # alone, a constant in front loses the height
     "nullif": _nullif,
     "greatest": _extreme(lambda new, old: new > old),
     "least": _extreme(lambda new, old: new < old),
@@ -375,8 +283,8 @@ _TYPED: dict[str, _Typed] = {
     "*": _arithmetic(lambda x, y: x * y),
     "negate": _arithmetic(lambda x: x * -1),
     "abs": _arithmetic(lambda x: x.abs()),
-    "like": _with_constants(_like),
-    "ilike": _with_constants(_ilike),
+    "like": _with_constants(text.like),
+    "ilike": _with_constants(text.ilike),
     "trim": _strip("strip_chars"),
     "ltrim": _strip("strip_chars_start"),
     "rtrim": _strip("strip_chars_end"),
@@ -384,11 +292,11 @@ _TYPED: dict[str, _Typed] = {
     "substring": _with_constants(lambda x, start, count=None: x.str.slice(start - 1, count)),
     "left": _with_constants(lambda x, count: x.str.head(count)),
     "right": _with_constants(lambda x, count: x.str.tail(count)),
-    "replace": _with_constants(_replace),
-    "strpos": _with_constants(_strpos),
-    "split_part": _with_constants(_split_part),
+    "replace": _with_constants(text.replace),
+    "strpos": _with_constants(text.strpos),
+    "split_part": _with_constants(text.split_part),
     "regexp_matches": _with_constants(lambda x, regex: x.str.contains(translate(regex))),
-    "regexp_extract": _with_constants(_regexp_extract),
+    "regexp_extract": _with_constants(text.regexp_extract),
     "case": _case,
     "try_cast integer": _to_integer,
     "try_cast number": _to_number,

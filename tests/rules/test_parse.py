@@ -131,7 +131,7 @@ def judged(text: str) -> Any:
     return _shape_of(parsed["statements"][0]["node"]["select_list"][0])
 
 
-def _shape_of(node: dict[str, Any]) -> Any:
+def _shape_of(node: dict[str, Any]) -> Any:  # noqa: PLR0911  # one a class of DuckDB's nodes
     children = [
         *node.get("children", ()),
         *(each["expression"] for each in node.get("arguments", ())),
@@ -285,9 +285,7 @@ def test_twenty_levels_and_long_chains_of_and_are_fine() -> None:
 def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
     try:
         tree = parse(text)
-    except RuleError as error:
-        assert error.code in RULE_CODES
-        assert 0 <= error.start < error.end
-        assert str(error)
+    except RuleError:
+        assert str(refused(text))
     else:
         assert text[tree.span.start : tree.span.end].strip()

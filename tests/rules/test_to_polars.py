@@ -11,6 +11,7 @@ import pytest
 
 from gateway_lab.events.event_type import EventType, Schema
 from gateway_lab.rules.to_polars import dtype, to_polars
+from gateway_lab.rules.to_python import compile_value
 from gateway_lab.rules.tree import column_name, references
 from gateway_lab.rules.types import Scope, resolve
 
@@ -120,8 +121,6 @@ def test_nested_arithmetic_stays_small() -> None:
 
 
 def test_the_largest_regex_is_taken_by_both_engines() -> None:
-    from gateway_lab.rules.to_python import compile_value
-
     for pattern in ("[^a]{1000}", "(?:[a-z]|é){900}$", "(?:(?:a|b)*a(?:a|b){100})", "_" * 900):
         rule = f"regexp_matches(t, '{pattern}')"
         node = resolve(rule, SCOPE)
@@ -136,4 +135,4 @@ def test_the_live_way_loads_no_polars() -> None:
         "import sys; import gateway_lab.rules.types, gateway_lab.rules.to_python; "
         "sys.exit('polars' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code], check=True)

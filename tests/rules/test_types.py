@@ -7,6 +7,7 @@ import pytest
 from gateway_lab.errors import RuleError
 from gateway_lab.events.event_type import EventType, Kind, Schema, ValueType
 from gateway_lab.rules.codes import RULE_CODES
+from gateway_lab.rules.to_python import compile_value
 from gateway_lab.rules.tree import (
     BOOLEAN,
     INTEGER,
@@ -19,6 +20,7 @@ from gateway_lab.rules.tree import (
     Literal,
     Meta,
     Span,
+    references,
 )
 from gateway_lab.rules.types import Scope, resolve
 
@@ -104,7 +106,7 @@ def test_a_field_of_some_event_types_is_known_where_its_type_is_the_same() -> No
         ("prioriti = 'high'", "unknown-name", "did you mean 'priority'?"),
         ('priority = "high"', "unknown-name", "single quotes: 'high'"),
         ("Priority = 'high'", "unknown-name", "'priority'"),
-        ("payload.amont > 1", "unknown-name", "'payload.amount'"),
+        ("payload.amounts > 1", "unknown-name", "'payload.amount'"),
         ("extra.x = 1", "opaque-object", "declare properties of extra in the event type"),
         ("extra = 1", "opaque-object", "is null"),
         ("labels.x = 1", "unknown-name", "labels[1]"),
@@ -266,9 +268,6 @@ def test_constant_expressions_are_computed_once() -> None:
 
 
 def test_a_catastrophic_regex_is_harmless() -> None:
-    from gateway_lab.rules.to_python import compile_value
-    from gateway_lab.rules.tree import references
-
     node = resolve("regexp_matches(priority, '^(a+)+$')", SCOPE)
     assert compile_value(node, references(node), name="test")("a" * 50_000 + "b") is False
 
