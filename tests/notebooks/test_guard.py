@@ -61,8 +61,8 @@ def test_a_notebook_is_tidy(path: Path) -> None:
 
 
 @each_notebook
-def test_a_notebook_begins_with_a_title_and_the_two_imports(path: Path) -> None:
+def test_a_notebook_begins_with_a_title_and_our_import(path: Path) -> None:
     title = nbformat.read(path, as_version=4).cells[0]
     assert title.cell_type == "markdown"
     assert title.source.startswith("# ")
-    assert code_cells(path)[0].source.startswith("import gateway_lab as gl\nimport polars as pl")
+    assert "import gateway_lab as gl" in code_cells(path)[0].source
