@@ -11,12 +11,14 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
+from gateway_lab.captures.capture import Capture
 from gateway_lab.errors import ReplayError, did_you_mean
 from gateway_lab.lab.figure import Figure, draw
 from gateway_lab.lab.palette import COLOURS, NODE, colours, faint
 from gateway_lab.lab.sankey import Layer, sankey
 from gateway_lab.messages.books import Outcome
 from gateway_lab.offline.diff import RouteDiff
+from gateway_lab.offline.samples import checked_step
 from gateway_lab.offline.summary import Replay
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 
@@ -76,30 +78,28 @@ def over_time(result: Replay | Frame, *, every: str = "1m", title: str | None = 
     columns = ("time", "target", "outcome", "deliveries")
     given = _frame(result, lambda replay: replay.over_time(every), columns)
     frame = _ended(given, ["time", "target"])
-    chosen = _colours(result, frame["target"])
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": target,
-            "stackgroup": "targets",
-            "line": {"width": 1, "shape": "hv", "color": chosen.get(target, NODE)},
-            "fillcolor": faint(chosen.get(target, NODE), alpha=0.6),
-            "x": _times(part["time"]),
-            "y": part["deliveries"].to_list(),
-            "hovertemplate": "%{y:,d}",
-        }
-        for target, part in _parts(frame, "target")
-    ]
-    layout = {
-        "hovermode": "x unified",
-        "xaxis_title": "received (UTC)",
-        "yaxis_title": "deliveries" if isinstance(result, Frame) else f"deliveries in {every}",
-        "yaxis_tickformat": ",d",
-    }
-    return draw(
-        traces, title=title or "Deliveries over time, by target", frame=frame, layout=layout
-    )
+    unit = "deliveries" if isinstance(result, Frame) else f"deliveries in {every}"
+    title = title or "Deliveries over time, by target"
+    return _stacked(frame, "target", _colours(result, frame["target"]), unit=unit, title=title)
+
+
+def volume(capture: Capture, *, every: str = "1m", title: str | None = None) -> Figure:
+    """Draw the messages of a capture over time, by the channel they came from.
+
+    Args:
+        capture: The traffic.
+        every: The width of a step, such as `10s`, `1m`, `1h` or `1d`.
+        title: Left out: what is drawn.
+
+    Raises:
+        ReplayError: `every` is not a time step.
+    """
+    time = pl.col("received").dt.truncate(checked_step(every))
+    counts = capture.frame.group_by(time=time, channel="channel").len("messages")
+    frame = counts.sort("time", "channel").collect()
+    title = title or "Messages over time, by channel"
+    chosen = colours(frame["channel"].drop_nulls())
+    return _stacked(frame, "channel", chosen, unit=f"messages in {every}", title=title)
 
 
 def distribution(
@@ -204,6 +204,33 @@ def batches(
     }
     of = f" by {by}" if by else ""
     return draw(traces, title=title or f"{y}{of}, batch by batch", frame=shown, layout=layout)
+
+
+def _stacked(
+    frame: pl.DataFrame, by: str, chosen: Mapping[str, str], *, unit: str, title: str
+) -> Figure:
+    """Draw counts over time as areas on top of each other; the counts are the last column."""
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": name,
+            "stackgroup": "all",
+            "line": {"width": 1, "shape": "hv", "color": chosen.get(name, NODE)},
+            "fillcolor": faint(chosen.get(name, NODE), alpha=0.6),
+            "x": _times(part["time"]),
+            "y": part[part.columns[-1]].to_list(),
+            "hovertemplate": "%{y:,d}",
+        }
+        for name, part in _parts(frame, by)
+    ]
+    layout = {
+        "hovermode": "x unified",
+        "xaxis_title": "received (UTC)",
+        "yaxis_title": unit,
+        "yaxis_tickformat": ",d",
+    }
+    return draw(traces, title=title, frame=frame, layout=layout)
 
 
 def _frame(

@@ -164,3 +164,17 @@ def test_a_frame_without_the_column_is_refused_with_a_hint() -> None:
 def test_an_empty_replay_can_be_drawn_too() -> None:
     assert figures.flow(FLOW.clear()).layout.title.text.startswith("0 deliveries")
     assert len(figures.over_time(TIMES.clear()).data) == 0
+
+
+def test_the_volume_of_a_capture_is_counted_by_channel_and_step() -> None:
+    capture = gl.generate_traffic("users", n=500, seed=3)
+    drawn = figures.volume(capture, every="6h")
+    assert drawn.frame.columns == ["time", "channel", "messages"]
+    assert drawn.frame["messages"].sum() == 500
+    assert [trace.name for trace in drawn.data] == ["user-events", "user.queue"]
+    assert drawn.layout.yaxis.title.text == "messages in 6h"
+
+
+def test_a_step_that_is_no_time_is_refused() -> None:
+    with pytest.raises(ReplayError, match="like 10s"):
+        figures.volume(gl.generate_traffic("users", n=5, seed=3), every="often")
