@@ -90,7 +90,7 @@ def translate(pattern: str, *, whole: bool = False) -> str:
     """
     if len(pattern) > MAX_LENGTH:
         problem = f"a pattern has at most {MAX_LENGTH} characters, this one has {len(pattern)}"
-        raise RegexError(problem, start=MAX_LENGTH, end=len(pattern))
+        raise RegexError(problem, start=MAX_LENGTH, end=len(pattern), hint="split it up")
     text = _Reader(pattern).read()
     return rf"\A(?:{text})\z" if whole else text
 
@@ -108,7 +108,7 @@ def compile_search(pattern: str) -> Callable[[str], object]:
         compiled = re2.compile(translate(pattern), options)
     except re2.error as error:  # the reader's limits come first; this is re2's own memory limit
         problem = f"the pattern is too large: {error}"
-        raise RegexError(problem, start=0, end=len(pattern)) from None
+        raise RegexError(problem, start=0, end=len(pattern), hint="repeat fewer times") from None
     search: Callable[[str], object] = compiled.search
     return search
 
@@ -137,7 +137,7 @@ class _Reader:
             self._step(self.pattern[self.at])
         if len(self.groups) > 1:
             start = self.groups[-1].start
-            self._refuse("this ( is never closed", start, start + 1)
+            self._refuse("this ( is never closed", start, start + 1, r"close it, or write \(")
         return "".join(self.out)
 
     def _step(self, char: str) -> None:
@@ -186,11 +186,11 @@ class _Reader:
         elif self.pattern.startswith("(?", start):
             kind = _GROUPS.get(self.pattern[start + 2 : start + 3], "inline flags are")
             hint = "groups are ( … ) and (?: … )"
-            self._refuse(f"{kind} not in the dialect", start, start + 3, hint)
+            self._refuse(f"{kind} not supported", start, start + 3, hint)
         else:
             text = "("
         if len(self.groups) > MAX_DEPTH:
-            self._refuse(f"more than {MAX_DEPTH} open groups", start, start + 1)
+            self._refuse(f"more than {MAX_DEPTH} open groups", start, start + 1, "simplify it")
         self.groups.append(_Group(start))
         self.out.append(text)
         self.atom, self.at = None, start + len(text)
@@ -216,7 +216,7 @@ class _Reader:
         times = most * self.atom.longest_repeat
         if times > MAX_REPEATS:
             problem = f"repeats {times} times, at most {MAX_REPEATS} are possible"
-            self._refuse(problem, start, self.at)
+            self._refuse(problem, start, self.at, "write * or + for any number of times")
         lazy = self.pattern.startswith("?", self.at)
         self.at += lazy
         self.out.append(text + "?" * lazy)
@@ -275,10 +275,11 @@ class _Reader:
         if not letter:
             self._refuse("a \\ stands at the end", start, start + 1, r"write \\")
         if letter.isdigit():
-            self._refuse("back-references are not in the dialect", start, start + 2)
+            hint = "write the part out a second time"
+            self._refuse("back-references are not supported", start, start + 2, hint)
         if letter.isalpha() or not letter.isascii():
             name, hint = _ESCAPES.get(letter, (f"\\{letter}", f"write {letter} without the \\"))
-            self._refuse(f"{name} is not in the dialect", start, start + 2, hint)
+            self._refuse(f"{name} is not supported", start, start + 2, hint)
         self.at += 2
         return ord(letter)
 
@@ -312,7 +313,7 @@ class _Reader:
         start = self.at
         if self.pattern.startswith(("[:", "[.", "[="), start):
             hint = "write a-z, A-Z, 0-9 instead of [:alpha:] and the like"
-            self._refuse("POSIX classes are not in the dialect", start, start + 2, hint)
+            self._refuse("POSIX classes are not supported", start, start + 2, hint)
         ranges = self._class_escape() if self.pattern[start] == "\\" else None
         first = self._bracket_character() if ranges is None else 0
         is_range = self.pattern.startswith("-", self.at) and not self.pattern.startswith(

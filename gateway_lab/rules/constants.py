@@ -40,9 +40,9 @@ def check_constant(  # noqa: PLR0911  # a table of roles
         case (("position" | "count" | "group"), int()):
             return _check_number(value, int(role == "position"))
         case "some", "":
-            return Problem("this text cannot be empty")
+            return Problem("this text cannot be empty", "write what is to be replaced")
         case "escape", str() if len(value) != 1 or value in "%_":
-            return Problem("the escape is one character, not `%` or `_`")
+            return Problem("the escape is one character, not `%` or `_`", "write escape '!'")
         case "unit", str() if value not in UNITS:
             return Problem(f"{value!r} is not a unit", f"there is: {', '.join(UNITS)}")
     return None
@@ -51,7 +51,8 @@ def check_constant(  # noqa: PLR0911  # a table of roles
 def _check_number(value: int, lowest: int) -> Problem | None:
     if lowest <= value <= MAX_COUNT:
         return None
-    return Problem(f"this is a number from {lowest}", "there are no negative positions")
+    hint = "the first is 1; there are no negative positions" if lowest else "count from 0 upwards"
+    return Problem(f"this is a number from {lowest} to {MAX_COUNT}", hint)
 
 
 def _check_regex(pattern: str, args: Sequence[Node]) -> Problem | None:
@@ -61,7 +62,10 @@ def _check_regex(pattern: str, args: Sequence[Node]) -> Problem | None:
         return Problem(error.problem, error.hint, "bad-regex")
     match args:
         case (_, _, Literal(value=int(group))) if group > count_groups(pattern):
-            return Problem(f"the regular expression has {count_groups(pattern)} groups")
+            return Problem(
+                f"the regular expression has {count_groups(pattern)} groups",
+                "groups are counted from 1; 0 is all that was found",
+            )
     return None
 
 
@@ -70,5 +74,8 @@ def _check_pattern(pattern: str, args: Sequence[Node]) -> Problem | None:
     match args:
         case (_, _, Literal(value=str(escape))) if len(escape) == 1:
             if pattern.replace(escape * 2, "").endswith(escape):
-                return Problem(f"nothing follows the escape {escape!r}")
+                return Problem(
+                    f"nothing follows the escape {escape!r}",
+                    "write it twice for the character itself",
+                )
     return None

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from gateway_lab.errors import RuleError, did_you_mean
 from gateway_lab.events.event_type import EventType, Kind, Path, Schema
+from gateway_lab.rules.advice import FUNCTIONS
 from gateway_lab.rules.syntax import Apply, Name, Syntax
 from gateway_lab.rules.tree import TEXT, TIMESTAMP, Field, Header, Literal, Meta, Node, Span
 
@@ -134,6 +135,10 @@ class Names:
                     return error
         if name.quoted:
             hint = f"strings take single quotes: '{written}'"
+        elif self.message and path[0] in {*MESSAGE, "headers"}:
+            hint = "what is not in the body is written message.key, message.headers['x']"
+        elif path[-1].lower() in FUNCTIONS:
+            hint = FUNCTIONS[path[-1].lower()]
         else:
             hint = did_you_mean(written, self.known())
         events = " or ".join(self.events)
@@ -145,6 +150,8 @@ class Names:
         if kind is Kind.OBJECT and schema.properties is not None:
             return None
         code, problem, hint = "unknown-name", f"{parent!r} is {kind}, it has no fields", ""
+        if kind is Kind.TEXT:
+            hint = f"functions stand in front, as in length({parent})"
         if kind is Kind.OBJECT:
             code, problem = "opaque-object", f"{event.name} does not say what is inside {parent!r}"
             hint = f"declare properties of {parent} in the event type"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway_lab.events.timestamps import parse_date_time
+from gateway_lab.rules.advice import RESERVED_WORDS
 from gateway_lab.rules.reader import Reader
 from gateway_lab.rules.syntax import Name, Syntax
 from gateway_lab.rules.tokens import Token
@@ -193,7 +194,7 @@ class Operands(Reader):
             return self.call()
         if token.keyword in RESERVED:
             problem = f"`{token.text}` is a word of SQL and cannot stand here"
-            hint = _INSTEAD.get(
+            hint = RESERVED_WORDS.get(
                 token.keyword, f'a field is written in double quotes: "{token.text}"'
             )
             raise self.error(problem, hint=hint)
@@ -208,7 +209,7 @@ class Operands(Reader):
         """Refuse the literal NULL."""
         raise self.error(
             "the literal NULL cannot stand here",
-            hint="write `x is null`; a `case` without `else` is NULL",
+            hint="write `x is null` or `x is not null`; a `case` without `else` is NULL",
             code="null-comparison",
         )
 
@@ -235,7 +236,11 @@ class Operands(Reader):
             end = self.next.span.end
             parts.append(self.take().text)
         if self.next.keyword == "(":
-            raise self.error("functions have no dots in their names", code="unsupported-function")
+            raise self.error(
+                "functions have no dots in their names",
+                hint="they stand in front: starts_with(name, 'a')",
+                code="unsupported-function",
+            )
         return Name(tuple(parts), Span(first.span.start, end), quoted and len(parts) == 1)
 
     def call(self) -> Syntax:
@@ -254,6 +259,8 @@ class Operands(Reader):
 
     def arguments(self) -> list[Syntax]:
         """Read arguments up to the closing parenthesis, which is taken."""
+        if self.next.keyword == ")":
+            raise self.error("a value is missing here", hint="write `x in ('a', 'b')`")
         args = [self.nested(0)]
         while self.accept(","):
             args.append(self.nested(0))
@@ -290,7 +297,11 @@ class Operands(Reader):
         target = _CAST_TYPES.get(self.next.keyword)
         if target is None:
             known = "integer, number, boolean and text"
-            raise self.error(f"try_cast knows {known}", code="unsupported-syntax")
+            raise self.error(
+                f"try_cast knows {known}",
+                hint="write one of them, as in `try_cast(x as integer)`",
+                code="unsupported-syntax",
+            )
         self.take()
         span = Span(word.span.start, self.expect(")").span.end)
         return self.apply(f"try_cast {target}", (arg,), span, word.span)
@@ -316,10 +327,4 @@ _WORDS: dict[str, Callable[[Operands], Syntax]] = {
     "null": Operands.null,
     "case": Operands.case,
     "try_cast": Operands.try_cast,
-}
-_INSTEAD = {
-    "cast": "write `try_cast(x as integer)`: what is no integer becomes NULL",
-    "any": "write `x = any(list)`, the list on the right",
-    "array": "lists are fields of events; for constants write `x in (1, 2)`",
-    "select": "a rule is one condition, without queries",
 }

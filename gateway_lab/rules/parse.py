@@ -124,7 +124,8 @@ class _Parser(Operands):
         else:
             if not self.accept("distinct"):
                 raise self.error(
-                    "`is` takes null, true, false or `distinct from`", hint="or use `=`"
+                    "`is` takes null, true, false or `distinct from`",
+                    hint="write `x is null`, or compare with `=`",
                 )
             self.expect("from")
             right = self.expression(_IS + 1)
@@ -134,7 +135,9 @@ class _Parser(Operands):
 
     def not_range(self, left: Syntax, word: Token) -> Syntax:
         if self.next.keyword not in {"between", "in", "like", "ilike"}:
-            raise self.error("`not` here takes in, like, ilike or between")
+            raise self.error(
+                "`not` here takes in, like, ilike or between", hint="for not equal write `<>`"
+            )
         tree = self.range(left, self.take())
         return self.apply("not", (tree,), tree.span, word.span)
 

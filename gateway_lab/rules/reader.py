@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway_lab.errors import RuleError
+from gateway_lab.rules.advice import BEYOND, MISSING, OPERATORS, PREFIXES, SYMBOLS
 from gateway_lab.rules.syntax import Apply, Syntax
 from gateway_lab.rules.tokens import Token, tokenize
 from gateway_lab.rules.tree import Span
@@ -12,8 +13,7 @@ MAX_NESTING = 20
 another, and how many operators of one chain may follow each other (`and`, `or` and `||`, whose
 chains are one node, apart)."""
 
-_BEYOND = frozenset({"over", "filter", "within", "collate", "at", "order", "from", "as", "for"})
-_MISSING = "strings take single quotes: 'critical'; conditions are joined by `and` or `or`"
+_OPERATOR_MISSING = "strings take single quotes: 'critical'; conditions are joined by `and` or `or`"
 
 
 class Reader:
@@ -51,7 +51,8 @@ class Reader:
     def expect(self, keyword: str) -> Token:
         """Read a keyword or symbol that must be next."""
         if self.next.keyword != keyword:
-            raise self.error(f"`{keyword}` is missing here")
+            hint = MISSING.get(keyword, "")
+            raise self.error(f"`{keyword}` is missing here", hint=hint)
         return self.take()
 
     def error(self, problem: str, *, hint: str = "", code: str = "rule-syntax") -> RuleError:
@@ -71,14 +72,27 @@ class Reader:
         if token.sort == "end":
             return self.error("the rule ends too early", hint="something is missing at the end")
         shown = self.text[token.span.start : token.span.end]
-        before = self.tokens[self.at - 1].sort if self.at else "symbol"
-        if token.keyword in _BEYOND:
-            return self.error(f"`{shown}` is not in the rule language", code="unsupported-syntax")
-        if token.sort == before == "string":
+        if token.keyword in BEYOND:
+            return self.beyond(token.span, shown, BEYOND[token.keyword])
+        if self.at == 0 or "symbol" in {self.tokens[self.at - 1].sort, token.sort}:
+            hint = SYMBOLS.get(token.keyword, "something is missing in front of it")
+            return self.error(f"`{shown}` cannot stand here", hint=hint)
+        return self.no_operator(self.tokens[self.at - 1], token, shown)
+
+    def no_operator(self, before: Token, token: Token, shown: str) -> RuleError:
+        """Make the error of a token where an operator belongs."""
+        if token.sort == before.sort == "string":
             return self.error("two strings in a row", hint="join texts with `||`")
-        if "symbol" not in {before, token.sort}:
-            return self.error(f"an operator is missing before `{shown}`", hint=_MISSING)
-        return self.error(f"`{shown}` cannot stand here")
+        if token.keyword in OPERATORS:
+            return self.beyond(token.span, shown, OPERATORS[token.keyword])
+        if token.sort == "string" and before.keyword in PREFIXES:
+            return self.beyond(before.span, before.text, PREFIXES[before.keyword])
+        return self.error(f"an operator is missing before `{shown}`", hint=_OPERATOR_MISSING)
+
+    def beyond(self, span: Span, shown: str, hint: str) -> RuleError:
+        """Make the error of what others have and this language does without."""
+        problem = f"`{shown}` is not in the rule language"
+        return self.error_at(span, problem, hint=hint, code="unsupported-syntax")
 
     # --- building nodes ---
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias
 
 from gateway_lab.errors import RuleError
+from gateway_lab.rules.advice import CHARACTERS
 from gateway_lab.rules.tree import Span
 
 MAX_LENGTH = 4096
@@ -46,6 +47,14 @@ _WRONG: dict[str, tuple[str, str]] = {
     "--": ("comments are not allowed in a rule", "put it in the route's `description`"),
     "/*": ("comments are not allowed in a rule", "put it in the route's `description`"),
     "::": ("`::` is not an operator", "write `try_cast(x as integer)`"),
+    "=>": ("`=>` is not an operator", "use `>=`"),
+    "=<": ("`=<` is not an operator", "use `<=`"),
+    "->": ("`->` is not an operator", "fields of objects are named with dots: payload.id"),
+    "**": ("`**` is not an operator", "write the multiplication out"),
+    "<<": ("`<<` is not an operator", "rules do not count in bits"),
+    ">>": ("`>>` is not an operator", "rules do not count in bits"),
+    "+=": ("a rule assigns nothing", "compare with `=`"),
+    "-=": ("a rule assigns nothing", "compare with `=`"),
     "&&": ("`&&` is not an operator", "use `and`"),
     "{": ("braces are not allowed in a rule", "they belong to templates; write the bare name"),
     "}": ("braces are not allowed in a rule", "they belong to templates; write the bare name"),
@@ -76,7 +85,22 @@ def tokenize(text: str) -> list[Token]:
             end=len(text),
             hint="split it into several routes; long lists belong into `in (…)`",
         )
+    _refuse_half_pairs(text)
     return [*_tokens(text), Token("end", "", Span(len(text), len(text)))]
+
+
+def _refuse_half_pairs(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RuleError(
+            "half of a surrogate pair",
+            code="rule-syntax",
+            text=text.encode(errors="replace").decode(),
+            start=error.start,
+            end=error.start + 1,
+            hint="write the character itself",
+        ) from None
 
 
 def _tokens(text: str) -> Iterator[Token]:
@@ -97,6 +121,15 @@ def _tokens(text: str) -> Iterator[Token]:
                 yield Token(found.lastgroup, found[0][1:-1].replace(quote * 2, quote), span)
 
 
+def _stray(character: str) -> tuple[str, str]:
+    """Say what a character is that no rule holds outside quotes; some cannot be seen."""
+    if not character.isprintable():
+        problem = f"the character U+{ord(character):04X} has no meaning in a rule"
+        return problem, "delete it: it was pasted and cannot be seen"
+    hint = CHARACTERS.get(character, 'a name that holds it takes double quotes: "name"')
+    return f"{character!r} has no meaning in a rule", hint
+
+
 _NUMBER_LIKE = re.compile(r"[0-9.][\w.]*")
 
 
@@ -112,5 +145,5 @@ def _refuse(text: str, at: int) -> NoReturn:
             problem, end = f"{number[0]!r} is not a number", number.end()
             hint = "numbers are written 12, 1.5 or 2e3"
         else:
-            problem, hint = f"{text[at]!r} has no meaning in a rule", ""
+            problem, hint = _stray(text[at])
     raise RuleError(problem, code="rule-syntax", text=text, start=at, end=end, hint=hint)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gateway_lab.errors import RuleError, did_you_mean
 from gateway_lab.events.event_type import EventType, Kind, ValueType
+from gateway_lab.rules import advice
 from gateway_lab.rules.constants import check_constant
 from gateway_lab.rules.functions import ALIASES, FUNCTIONS
 from gateway_lab.rules.names import Names
@@ -124,7 +125,7 @@ class _Resolver:
         return function
 
     def unknown_function(self, syntax: Apply, written: str) -> RuleError:
-        hint = _INSTEAD.get(written.lower()) or did_you_mean(written, _CALLABLE)
+        hint = advice.FUNCTIONS.get(written.lower()) or did_you_mean(written, _CALLABLE)
         problem = f"there is no function `{written}` in the rule language"
         return self.error(syntax.written, "unsupported-function", problem, hint)
 
@@ -183,7 +184,9 @@ class _Resolver:
             return tuple(wide.get(i, arg) for i, arg in enumerate(args)), NUMBER
         if len(types) > 1:
             shown = " and ".join(sorted(map(str, types)))
-            raise self.error(syntax.span, "type-mismatch", f"the values of `case` are {shown}")
+            problem = f"the values of `case` are {shown}"
+            hint = "give all of them one type, as with try_cast(x as text)"
+            raise self.error(syntax.span, "type-mismatch", problem, hint)
         return args, args[values[0]].type
 
     # --- constants ---
@@ -219,8 +222,10 @@ class _Resolver:
 
     def mismatch(self, syntax: Apply, function: Function, args: tuple[Node, ...]) -> RuleError:
         if not any(signature.expand(len(args)) for signature in function.signatures):
-            problem = f"`{function.usage}` does not take {len(args)} arguments"
-            return self.error(syntax.span, "type-mismatch", problem)
+            count = "1 argument" if len(args) == 1 else f"{len(args)} arguments"
+            problem = f"`{function.usage}` does not take {count}"
+            hint = advice.ARGUMENTS.get(function.name, f"write {function.usage}")
+            return self.error(syntax.span, "type-mismatch", problem, hint)
         opaque = next((arg for arg in args if Kind.OBJECT in {arg.type.kind, arg.type.item}), None)
         if opaque is not None:
             return self.error(
@@ -250,23 +255,37 @@ def _fit(
 
 def _mismatch_hint(function: Function, args: tuple[Node, ...]) -> str:
     kinds = {arg.type.kind for arg in args}
-    if function.name in {"and", "or", "not"}:
-        return "it takes boolean: compare the rest with something, as in `x = 'a'`"
-    if function.name == "||" and kinds == {Kind.BOOLEAN}:
-        return "`||` joins texts; for conditions use `or`"
+    for names, needed, hint in _HINTS:
+        if needed <= kinds and (not names or function.name in names):
+            return hint
     if Kind.TEXT in kinds and kinds & {Kind.INTEGER, Kind.NUMBER}:
         return _text_and_number(args)
-    if kinds == {Kind.TEXT, Kind.TIMESTAMP}:
-        return "write times like timestamp '2026-01-31T12:00:00Z'"
-    if kinds == {Kind.TEXT, Kind.BOOLEAN}:
-        return "write true or false without quotes"
-    if Kind.LIST in kinds:
-        return "to find a value in a list, write `x = any(list)`"
-    takes = dict.fromkeys(
+    return f"it takes {' or '.join(_takes(function))}"
+
+
+_HINTS: tuple[tuple[set[str], set[Kind], str], ...] = (
+    (
+        {"and", "or", "not"},
+        set(),
+        "it takes boolean: compare the rest with something, as in `x = 'a'`",
+    ),
+    ({"||"}, {Kind.BOOLEAN}, "`||` joins texts; for conditions use `or`"),
+    ({"||"}, set(), "`||` joins texts: try_cast(x as text) makes one"),
+    ({"+"}, {Kind.TEXT}, "texts are joined with `||`, numbers are written without quotes"),
+    ({"+", "-"}, {Kind.TIMESTAMP}, "count in milliseconds: epoch_ms(time)"),
+    (set(), {Kind.LIST}, "to find a value in a list, write `x = any(list)`"),
+    (set(), {Kind.TEXT, Kind.TIMESTAMP}, "write times like timestamp '2026-01-31T12:00:00Z'"),
+    (set(), {Kind.TEXT, Kind.BOOLEAN}, "write true or false without quotes"),
+    (set(), {Kind.INTEGER, Kind.BOOLEAN}, "write true or false, not 1 or 0"),
+)
+"""Functions (none: any), kinds of arguments, and what to say; the first that fits."""
+
+
+def _takes(function: Function) -> dict[str, None]:
+    return dict.fromkeys(
         ", ".join(str(parameter.type) for parameter in signature.parameters)
         for signature in function.signatures
     )
-    return f"it takes {' or '.join(takes)}"
 
 
 def _text_and_number(args: tuple[Node, ...]) -> str:
@@ -278,27 +297,3 @@ def _text_and_number(args: tuple[Node, ...]) -> str:
 
 
 _CALLABLE = [function.name for function in FUNCTIONS.values() if function.is_callable]
-
-_INSTEAD = {
-    "nvl": "use coalesce(x, y)",
-    "ifnull": "use coalesce(x, y)",
-    "if": "use case when … then … else … end",
-    "iff": "use case when … then … else … end",
-    "concat": "use x || y",
-    "substr": "use substring(x, from, count)",
-    "char_length": "use length(x)",
-    "instr": "use strpos(x, 'y')",
-    "position": "use strpos(x, 'y')",
-    "regexp_full_match": r"use regexp_matches(x, '^…$')",
-    "regexp_like": "use regexp_matches(x, 'regex')",
-    "now": "a rule sees only the message; compare with message.received",
-    "current_timestamp": "a rule sees only the message; compare with message.received",
-    "random": "a rule sees only the message; replays could not repeat it",
-    "array_contains": "use x = any(list)",
-    "list_has": "use x = any(list)",
-    "ceiling": "use ceil(x)",
-    "pow": "write the multiplication out",
-    "trunc": "use floor(x) or ceil(x)",
-    "epoch": "use epoch_ms(time)",
-    "to_timestamp": "declare the field with format: date-time",
-}

@@ -129,7 +129,7 @@ def test_everything_that_is_not_carried_is_named() -> None:
         "Checked.names: uniqueItems True",
         "Checked.pair: prefixItems",
         "Checked.mixed: enum of mixed types ['a', 1]",
-        "Checked.word: pattern (?=a)b (look-ahead is not in the dialect)",
+        "Checked.word: pattern (?=a)b (look-ahead is not supported)",
         "Checked.nodes[].children[]: Node contains itself; from here on it is any object",
     }
 

@@ -98,7 +98,7 @@ def test_all_that_a_private_object_holds_is_private() -> None:
         (
             {"type": "string", "pattern": "a(?=b)"},
             "pattern",
-            "look-ahead is not in the dialect (character 2)",
+            "look-ahead is not supported (character 2)",
         ),
         ({"type": "string", "pattern": 1}, "pattern", "pattern is text"),
         ({"type": "string", "format": "uuid"}, "format", "format 'uuid' is not checked"),
