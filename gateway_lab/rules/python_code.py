@@ -35,6 +35,7 @@ class Writer:
     def __init__(self, inputs: Sequence[Node]) -> None:
         self.inputs = {node: f"f{index}" for index, node in enumerate(inputs)}
         self.constants: dict[str, Any] = {}
+        self.literals: dict[object, str] = {}
         self.temporaries = 0
 
     def code(self, node: Node) -> Code:
@@ -52,7 +53,10 @@ class Writer:
         """Write a constant."""
         if node.value is None or isinstance(node.value, bool):
             return Code(repr(node.value), node.value is None)
-        return Code(self.constant(node.value), nullable=False)
+        key = (node.type, repr(node.value))
+        if key not in self.literals:
+            self.literals[key] = self.constant(node.value)
+        return Code(self.literals[key], nullable=False)
 
     def constant(self, value: object) -> str:
         """Give a constant a name."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from gateway_lab.rules.functions import FUNCTIONS
 from gateway_lab.rules.python_code import Code, Writer
-from gateway_lab.rules.tree import Call, Literal, Node, references
+from gateway_lab.rules.tree import Call, Node, references
 
 
 def is_true(writer: Writer, node: Node) -> str:
@@ -42,16 +42,16 @@ def is_false(writer: Writer, node: Node) -> str:
 
 
 def is_null(writer: Writer, node: Node) -> str:
-    """Write a test that holds if a condition, which is not TRUE, is NULL; empty if it cannot be."""
-    if isinstance(node, Literal):
-        return "" if node.value is not None else "True"
-    code = writer.code(node)
-    if not code.nullable:
+    """Write a test that holds if a condition, which is not TRUE, is NULL; empty if it cannot be.
+
+    What is neither TRUE nor FALSE is NULL; nobody needs to ask while no field is None.
+    """
+    if not writer.code(node).nullable:
         return ""
     absent = [f"{writer.inputs[each]} is None" for each in references(node)]
     if all(FUNCTIONS[name].strict for name in _functions(node)):
         return " or ".join(absent)
-    return f"({' or '.join(absent)}) and {code.text} is None"
+    return f"({' or '.join(absent)}) and not {is_false(writer, node)}"
 
 
 def _functions(node: Node) -> Iterator[str]:

@@ -120,6 +120,8 @@ def _compile(body: list[str], writer: Writer, title: str) -> Callable[..., Any]:
     namespace: dict[str, Any] = {"__builtins__": {}, **RUNTIME, **writer.constants}
     exec(compile(tree, filename, "exec"), namespace)  # noqa: S102  # checked just above
     function: Callable[..., Any] = namespace.pop("decide")
+    for name in writer.constants.keys() - set(function.__code__.co_names):
+        del namespace[name]  # of arguments that were compiled into something else
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     weakref.finalize(function, linecache.cache.pop, filename, None)
     return function

@@ -21,7 +21,7 @@ from gateway_lab.errors import RuleError
 from gateway_lab.events.event_type import EventType, Kind, Schema
 from gateway_lab.rules.functions import FUNCTIONS
 from gateway_lab.rules.to_polars import dtype, to_polars
-from gateway_lab.rules.to_python import compile_value
+from gateway_lab.rules.to_python import compile_router, compile_value
 from gateway_lab.rules.to_sql import MACROS, sql_type, to_sql
 from gateway_lab.rules.tree import Node, Reference, Value, column_name, references
 from gateway_lab.rules.types import Scope, resolve
@@ -75,7 +75,15 @@ def judge() -> duckdb.DuckDBPyConnection:
 
 def by_python(node: Node, inputs: Sequence[Reference], rows: Sequence[tuple[Value, ...]]) -> Any:
     function = compile_value(node, inputs, name="agree")
-    return [function(*row) for row in rows]
+    answers = [function(*row) for row in rows]
+    if node.type.kind is Kind.BOOLEAN:
+        router = compile_router([node], inputs, match="first", name="agree")
+        assert [router(*row) for row in rows] == [ROUTED[answer] for answer in answers]  # type: ignore[index]
+    return answers
+
+
+ROUTED = {True: ((0,), ()), False: ((), ()), None: ((), (0,))}
+"""What a router of one condition says of its answer."""
 
 
 def frame_of(inputs: Sequence[Reference], rows: Sequence[tuple[Value, ...]]) -> pl.DataFrame:
