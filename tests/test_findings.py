@@ -27,8 +27,8 @@ def test_a_finding_reads_like_a_line_of_a_compiler() -> None:
 
 def test_findings_are_a_tuple_a_text_a_table_and_a_frame() -> None:
     findings = Findings((ERROR, NOTE))
-    assert findings == (ERROR, NOTE)
-    assert findings.errors == (ERROR,)
+    assert [*findings] == [ERROR, NOTE]
+    assert [*findings.errors] == [ERROR]
     assert repr(findings) == f"{ERROR}\n{NOTE}"
     assert findings.frame["where"].to_list() == ["routes.yaml:3:7", "targets.t"]
     assert "&lt;b&gt;" in findings._repr_html_()

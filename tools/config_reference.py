@@ -101,7 +101,7 @@ def _kind(value: dict[str, Any]) -> str:
         return " or ".join(dict.fromkeys(kinds))
     if "$ref" in value:
         headings = dict(_ORDER)
-        name = value["$ref"].rsplit("/", 1)[1]
+        name = str(value["$ref"]).rsplit("/", 1)[1]
         return headings.get(name, name)
     if "enum" in value or "const" in value:
         values = value.get("enum", [value.get("const")])

@@ -38,18 +38,18 @@ def capture() -> gl.Capture:
 def config(capture: gl.Capture) -> gl.GatewayConfig:
     types = gl.infer_event_type(capture, by=BY)
     names = {name: name.title().replace("_", "") for name in types}
-    return gl.GatewayConfig(
-        name="webhooks",
-        brokers={"hooks": "kafka", "work": "rabbitmq", "edge": "nats"},
-        events={names[name]: schema for name, schema in types.items()},
-        sources={
+    document: dict[str, Any] = {
+        "name": "webhooks",
+        "brokers": {"hooks": "kafka", "work": "rabbitmq", "edge": "nats"},
+        "events": {names[name]: schema for name, schema in types.items()},
+        "sources": {
             "webhooks": {
                 "broker": "hooks",
                 "channel": "github",
                 "event": {"by": BY, "types": names, "otherwise": "invalid"},
             }
         },
-        targets={
+        "targets": {
             "merged": {"broker": "hooks", "channel": "merged"},
             "ci": {"broker": "work", "channel": "ci"},
             "triage": {"broker": "edge", "channel": f"triage.{{{BY}}}"},
@@ -62,7 +62,7 @@ def config(capture: gl.Capture) -> gl.GatewayConfig:
                 "body": {"repository": "{repository.full_name}", "by": "{sender.login}"},
             },
         },
-        routers={
+        "routers": {
             "by_kind": {
                 "source": "webhooks",
                 "match": "first",
@@ -93,8 +93,9 @@ def config(capture: gl.Capture) -> gl.GatewayConfig:
                 "unmatched": "drop",
             },
         },
-        dead_letter={"broker": "hooks", "channel": "dead-letter.{message.source}"},
-    )
+        "dead_letter": {"broker": "hooks", "channel": "dead-letter.{message.source}"},
+    }
+    return gl.GatewayConfig.model_validate(document)
 
 
 def kind(line: dict[str, Any]) -> str:
