@@ -184,5 +184,5 @@ def _reached(outcomes: Sequence[Hits], *, is_first: bool) -> Hits:
         hits += matched
         undecided += unknown
         if is_first and hits:
-            break
+            return (hits[0],), tuple(undecided)
     return tuple(hits), tuple(undecided)

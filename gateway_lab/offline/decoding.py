@@ -76,12 +76,12 @@ INVALID_SCHEMA = {"row": pl.UInt32, "reason": pl.String}
 def _decode(
     bodies: pl.Series, decoder: Decoder, dtypes: Sequence[pl.DataType]
 ) -> tuple[tuple[pl.Series, ...], dict[int, str]]:
-    steps: list[list[pl.Series]] = [[pl.Series(dtype=dtype)] for dtype in dtypes]
+    steps: list[list[pl.Series]] = [[pl.Series(dtype=held)] for held in dtypes]
     invalid: dict[int, str] = {}
     for start in range(0, len(bodies), STEP_ROWS):
         columns, wrong = decoder.decode_many(bodies[start : start + STEP_ROWS].to_list())
-        for step, values, dtype in zip(steps, columns, dtypes, strict=True):
-            step.append(pl.Series(values, dtype=dtype))
+        for step, values, held in zip(steps, columns, dtypes, strict=True):
+            step.append(pl.Series(values, dtype=held))
         invalid.update((start + row, reason) for row, reason in wrong.items())
     return tuple(pl.concat(step) for step in steps), invalid
 
