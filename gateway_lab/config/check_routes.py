@@ -72,7 +72,8 @@ def _report(
             path = (*places[route], "when")
             report.add("route-never-matches", path, f"no message can match {route!r}")
         case Shadowed(route, by, witness):
-            text = f"{' and '.join(map(repr, by))} take every message that {route!r} could match"
+            verb = "takes" if len(by) == 1 else "take"
+            text = f"{' and '.join(map(repr, by))} {verb} every message that {route!r} could match"
             hint = "move the route up, or narrow the earlier ones"
             seen = witness.to_json() if witness else None
             report.add("route-shadowed", places[route], text, hint, witness=seen)

@@ -24,6 +24,15 @@ READING = {
             "is read as it was surely meant, but other readers of the file will not do so: quote it."
         ),
     ),
+    "no-value": (
+        _ERROR,
+        "Nothing is written behind `when:` or `key:`.",
+        (
+            "Without `when` a route matches every message, and without `key` the source's key is "
+            "kept. A key that stands there without a value looks like one that was forgotten: write "
+            "the value, or remove the key."
+        ),
+    ),
     "unquoted-yes-or-no": (
         _WARNING,
         "An unquoted `yes`, `no`, `on` or `off` stands where a text is meant.",

@@ -14,9 +14,23 @@ from gateway_lab.config.places import Origin
 from gateway_lab.config.refusals import refusals
 from gateway_lab.config.traps import find_traps, restore_braces
 from gateway_lab.config.yaml_text import MAX_BYTES, Reading, read_text
-from gateway_lab.errors import ConfigError
+from gateway_lab.errors import ConfigError, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
+
+_ENDINGS = {".yaml", ".yml", ".json"}
+_NO_CONFIGS = {
+    b"PAR1": (
+        "a Parquet file, no config",
+        "a capture is the second argument, the config the first",
+    ),
+    b"\x1f\x8b": ("a compressed file, no config", "unpack it first"),
+    b"PK\x03\x04": ("a zip file, no config", "unpack it first"),
+    b"\xff\xfe": ("UTF-16, not UTF-8", "save the file as UTF-8"),
+    b"\xfe\xff": ("UTF-16, not UTF-8", "save the file as UTF-8"),
+    b"\x89PNG": ("an image, no config", "a config is a YAML or JSON file"),
+}
+"""How files begin that are taken for configs by mistake."""
 
 
 def read_config(path: str | os.PathLike[str]) -> GatewayConfig:
@@ -62,8 +76,28 @@ def read_file(path: str | os.PathLike[str]) -> str:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"cannot be read: {reason}", where=file) from None
+        hint = _what_is_there(Path(file))
+        raise ConfigError(f"cannot be read: {reason}", where=file, hint=hint) from None
     return _decode(data, file)
+
+
+def _what_is_there(path: Path) -> str:
+    """Name the configs that stand where nothing could be read."""
+    folder = path if _is_folder(path) else path.parent
+    if not _is_folder(folder):
+        return f"there is no folder {folder}"
+    try:
+        names = [each.name for each in folder.iterdir() if each.suffix in _ENDINGS]
+    except OSError:
+        return ""
+    return did_you_mean(path.name, names) if names else "a config is a YAML or JSON file"
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def parse_document(
@@ -97,6 +131,9 @@ def build(model: type[M], document: dict[str, Any], origin: Origin) -> M:
 
 
 def _decode(data: bytes, file: str) -> str:
+    for begin, (problem, hint) in _NO_CONFIGS.items():
+        if data.startswith(begin):
+            raise ConfigError(problem, where=file, hint=hint)
     if len(data) > MAX_BYTES:
         raise _too_large(file)
     try:
@@ -107,7 +144,7 @@ def _decode(data: bytes, file: str) -> str:
         raise ConfigError(
             f"not UTF-8: byte 0x{data[error.start]:02x}",
             where=f"{file}:{line}:{column}",
-            hint="save the file as UTF-8",
+            hint="save the file as UTF-8, if it is a text",
         ) from None
 
 
@@ -142,10 +179,11 @@ def _require_format(document: Any, origin: Origin, key: str) -> None:
     version = document[key]
     if version != FORMAT or not isinstance(version, int) or isinstance(version, bool):
         line, column = origin.of_value((key,))
+        is_newer = isinstance(version, int) and version > FORMAT
         raise ConfigError(
             f"format {version!r} is not known; this version reads format {FORMAT}",
             where=f"{origin.file or 'config'}:{line}:{column}",
-            hint="upgrade gateway-lab, if the file is newer",
+            hint="upgrade gateway-lab" if is_newer else f"write {key}: {FORMAT}",
         )
 
 

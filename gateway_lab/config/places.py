@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TypeAlias
 DocumentPath: TypeAlias = tuple[str | int, ...]
 """The way through a document: ("routers", "by_priority", "routes", 0, "when")."""
 
+_LINE_END = re.compile(r"\r\n?|\n")
 _ESCAPE_LENGTHS = {"x": 4, "u": 6, "U": 10}
 
 
@@ -45,7 +47,7 @@ class Origin:
 
     @cached_property
     def _line_starts(self) -> list[int]:
-        return [0, *(index + 1 for index, char in enumerate(self.text) if char == "\n")]
+        return [0, *(found.end() for found in _LINE_END.finditer(self.text))]
 
     def line_column(self, index: int) -> tuple[int, int]:
         """Turn an offset into the text into a line and a column, both from 1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin
 
@@ -12,6 +13,9 @@ from pydantic import BaseModel, ValidationError
 from gateway_lab.config.model import NAME_PATTERN
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.errors import did_you_mean
+
+MAX_REFUSALS = 50
+"""What is told at once; a document with more is another file."""
 
 _WANTED = {
     "string_type": "a text",
@@ -25,8 +29,19 @@ _WANTED = {
     "model_attributes_type": "a mapping",
 }
 
+_FORMS = {
+    "string_type": "write one text",
+    "bool_type": "write true or false",
+    "tuple_type": "write a list: [first, second]",
+    "dict_type": "write a mapping: {name: value}",
+    "mapping_type": "write a mapping: {name: value}",
+    "model_type": "write a mapping: {name: value}",
+    "model_attributes_type": "write a mapping: {name: value}",
+}
+
 _PATTERN_HINTS = {
     NAME_PATTERN: "use a lower-case letter, then up to 62 lower-case letters, digits or _",
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$": "use up to 63 letters, digits, dots, hyphens or _",
     r"^[A-Za-z][A-Za-z0-9_]{0,62}$": "use a letter, then up to 62 letters, digits or _",
     r"^(0|[1-9][0-9]*)(ms|s|m|h)$": "write a whole number and ms, s, m or h, such as 200ms",
 }
@@ -58,10 +73,10 @@ class _Raw:
 
 
 def refusals(error: ValidationError, document: Any, model: type[BaseModel]) -> list[Refusal]:
-    """Translate all errors of a validation, at most one for each place, in their order."""
+    """Translate the first errors of a validation, at most one for each place, in their order."""
     raws = [_take_apart(each, document) for each in error.errors(include_url=False)]
     kept = _without_other_branches(raws)
-    return [_merged(group, model) for group in _by_place(kept)]
+    return [_merged(group, model) for group in islice(_by_place(kept), MAX_REFUSALS)]
 
 
 def _take_apart(error: Any, document: Any) -> _Raw:
@@ -145,7 +160,9 @@ def _mismatch(raw: _Raw) -> Refusal:
     pattern = raw.error["ctx"]["pattern"]
     hint = _PATTERN_HINTS.get(pattern, f"it must match {pattern}")
     word = "name" if raw.is_key else "value"
-    return Refusal(raw.path, f"{word} {raw.error['input']!r} is not allowed", hint, raw.is_key)
+    return Refusal(
+        raw.path, f"{word} {_shown(raw.error['input'])} is not allowed", hint, raw.is_key
+    )
 
 
 def _wanted(error: Mapping[str, Any]) -> str:
@@ -179,7 +196,7 @@ def _hint(group: list[_Raw]) -> str:
         return "quote it"
     if "string_type" in wanted and isinstance(value, dict):
         return "quote it, if it is a text with braces"
-    return ""
+    return next((hint for kind, hint in _FORMS.items() if kind in wanted), "")
 
 
 def _hint_for_text(value: str, wanted: set[str], group: list[_Raw]) -> str:

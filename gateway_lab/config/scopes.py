@@ -27,6 +27,12 @@ from gateway_lab.rules.types import Scope, resolve
 
 _TYPES = {"string": TEXT, "number": NUMBER, "integer": INTEGER, "boolean": BOOLEAN}
 _STAND_INS = {"string": "x", "number": 1.0, "integer": 1, "boolean": True}
+_SETTING_HINTS = {
+    "string": "quote it",
+    "number": "write a number up to 1.7e308, an integer within 64 bits, without quotes",
+    "integer": "write a whole number within 64 bits, without quotes; or say `type: number`",
+    "boolean": "write true or false, without quotes",
+}
 _KINDS = {"string": (str,), "number": (int, float), "integer": (int,), "boolean": (bool,)}
 
 
@@ -100,7 +106,8 @@ def _settings(settings: Mapping[str, Setting], report: Report) -> dict[str, Lite
         value: Any = setting.value
         if not fits(setting.type, value):
             text = f"{value!r} is not of type {setting.type}"
-            report.add("setting-type", ("settings", name, "value"), text)
+            hint = _SETTING_HINTS[setting.type]
+            report.add("setting-type", ("settings", name, "value"), text, hint)
             value = _STAND_INS[setting.type]  # the rules that use it are judged all the same
         value = float(value) if setting.type == "number" else value
         literals[name] = Literal(value, _TYPES[setting.type], Span(0, 0))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from gateway_lab.config.language import language_at, texts
 from gateway_lab.config.places import DocumentPath, Origin, Place
 from gateway_lab.findings import Finding, Severity
+
+_NEEDED = {("when",), ("key",)}
+"""Keys that may be left out, which means something, but not by forgetting their value."""
 
 _BOOLEANS_OF_YAML_1_1 = {"yes", "no", "on", "off"}
 
@@ -52,15 +56,26 @@ def _is_bare_name(value: Any, path: DocumentPath, origin: Origin) -> bool:
 
 
 def find_traps(document: Any, origin: Origin) -> Iterator[Finding]:
-    """Yield findings for comments that cut a text short and for `no`, `yes`, `on`, `off`."""
+    """Yield findings for cut texts, keys without a value, and `no`, `yes`, `on`, `off`."""
     for path, text in texts(document):
         place = origin.values.get(path)
         if place is not None and place.style == "plain":
             yield from _cut_by_comment(path, text, place, origin)
             yield from _boolean_elsewhere(path, text, origin)
+    for path, place in origin.values.items():
+        if place.start == place.end and path[-1:] in _NEEDED and language_at(path):
+            yield _nothing_written(path, origin)
     for path, place in origin.keys.items():
         if place.style == "plain":
             yield from _boolean_elsewhere(path, str(path[-1]), origin)
+
+
+def _nothing_written(path: DocumentPath, origin: Origin) -> Finding:
+    hint = f"write a value, or leave `{path[-1]}` out"
+    text = f"nothing is written behind `{path[-1]}:`"
+    finding = _finding(origin, path, "no-value", Severity.ERROR, text, hint)
+    line, column = origin.of_key(path)  # the empty value stands where the next thing begins
+    return replace(finding, line=line, column=column)
 
 
 def _cut_by_comment(

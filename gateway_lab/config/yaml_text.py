@@ -25,6 +25,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from gateway_lab.config.places import DocumentPath, Origin, Place
+from gateway_lab.config.yaml_errors import Problem, character_problem, syntax_problem
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
@@ -39,15 +40,7 @@ _CONSTANTS = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _MAX_DIGITS = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that refuses a document: what, at which offset of the text, and what to do."""
-
-    text: str
-    at: int
-    hint: str = ""
+_FINITE = "write a number up to 1.7e308, or quote it, if it is a text"
 
 
 @dataclass(slots=True)
@@ -88,23 +81,12 @@ def read_text(text: str) -> Reading:
             if reader.is_stopped:
                 break
     except MarkedYAMLError as error:
-        reader.refuse(*_syntax_problem(error))
+        reader.reading.problems.append(syntax_problem(error, text))
     except ReaderError as error:
-        reader.refuse(f"not text: {error.reason}", error.position)
+        reader.reading.problems.append(character_problem(error))
     except YAMLError as error:
         reader.refuse(f"not YAML: {error}", 0)
     return reader.reading
-
-
-def _syntax_problem(error: MarkedYAMLError) -> tuple[str, int, str]:
-    problem, mark = error.problem or error.context or "cannot be read", error.problem_mark
-    hint = "quote a text that holds any of : # { } [ ] , & * ! | > ' \" % @ `"
-    if "stream end" in problem or "end of stream" in problem:
-        problem, mark = "what begins here never ends", error.context_mark or mark
-        hint = "close it; an unquoted ' #' begins a comment, so quote a text that holds one"
-    elif "\\t" in problem:
-        hint = "indent with spaces"
-    return f"not YAML: {problem}", mark.index if mark else 0, hint
 
 
 class _Reader:
@@ -153,7 +135,8 @@ class _Reader:
             self._skipped = 1
             return
         if len(self._frames) >= MAX_DEPTH:
-            self.refuse(f"nested more than {MAX_DEPTH} levels deep", at)
+            hint = "no config is; a list or mapping is not closed, or the file is another"
+            self.refuse(f"nested more than {MAX_DEPTH} levels deep", at, hint)
             self.is_stopped = True
             return
         value: dict[str, Any] | list[Any] = {} if isinstance(event, MappingStartEvent) else []
@@ -195,7 +178,9 @@ class _Reader:
             self.refuse("merge key <<", at, "write the keys out")
         elif path in self.reading.keys:
             line = self._text.count("\n", 0, self.reading.keys[path].start) + 1
-            self.refuse(f"duplicate key {key!r}", at, f"the first is in line {line}")
+            hint = f"the first is in line {line}: rename or remove one"
+            self.refuse(f"duplicate key {key!r}", at, hint)
+            key = f"{key} {at}"  # what it holds is no duplicate
         else:
             self.reading.keys[path] = _place(event)
         frame.key = key
@@ -225,7 +210,7 @@ class _Reader:
         if text in _CONSTANTS:
             return _CONSTANTS[text]
         if _NOT_FINITE.fullmatch(text):
-            self.refuse(f"{text} is not a finite number", at)
+            self.refuse(f"{text} is not a finite number", at, _FINITE)
         elif _INTEGER.fullmatch(text):
             return self._integer(text, at)
         elif _NUMBER.fullmatch(text):
@@ -242,7 +227,7 @@ class _Reader:
         value = float(text)
         if math.isfinite(value):
             return value
-        self.refuse(f"{text[:40]} is not a finite number", at)
+        self.refuse(f"{text[:40]} is not a finite number", at, _FINITE)
         return 0.0
 
     def _joined(self, text: str, at: int) -> str:

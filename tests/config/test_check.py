@@ -175,7 +175,12 @@ def test_a_config_that_has_it_is_told_where(number: int) -> None:
 
 
 def test_every_code_that_check_can_say_has_a_case() -> None:
-    said_by_reading = {"comment-cut-text", "braces-became-mapping", "unquoted-yes-or-no"}
+    said_by_reading = {
+        "comment-cut-text",
+        "braces-became-mapping",
+        "unquoted-yes-or-no",
+        "no-value",
+    }
     with_a_capture = {
         code for code, each in CODES.items() if each.group == "Compared with a capture"
     }

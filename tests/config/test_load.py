@@ -67,12 +67,28 @@ def test_json_text_of_any_character_is_read() -> None:
         ("retry: {max: .inf}\n", "3:14", ".inf is not a finite number", ""),
         ("retry: {factor: 1e999}\n", "3:17", "1e999 is not a finite number", ""),
         ("retry: {attempts: " + "9" * 100 + "}\n", "3:19", "more than 40 digits", "quote it"),
-        ("description: x: y\n", "3:15", "mapping values are not allowed here", "quote"),
+        ("description: x: y\n", "3:15", "`: ` cannot stand here", "quote"),
         ("settings: {a\n", "3:11", "what begins here never ends", "close it"),
-        ("\tsettings: {}\n", "3:1", "cannot start any token", "spaces"),
+        ("\tsettings: {}\n", "3:1", "a tab where spaces belong", "spaces"),
         ("--- \nname: y\n", "3:1", "a second document begins", "one config in a file"),
         ('description: "\\ud83d"\n', "3:14", "half of a surrogate pair", ""),
-        ("description: \x07\n", "3:14", "not text", ""),
+        ("description: \x07\n", "3:14", "not text", "delete it"),
+        (
+            "settings: {a: 'x' #5', b: 1\nc: 2\n",
+            "4:1",
+            "`}` is missing",
+            "in line 3 an unquoted ' #'",
+        ),
+        ("settings: {a: b\nc: 2\n", "4:2", "(opened in line 3)", "quote"),
+        ("settings:\n    a: b\n  c: 2\n", "5:3", "indentation", "one column"),
+        ("- a\n", "3:1", "a list where a key belongs", "one column"),
+        ("settings: [1,,2]\n", "3:14", "a value is missing in front of this", ""),
+        ("settings: {}}\n", "3:13", "`}` closes nothing", ""),
+        ("description: 'x' and y\n", "3:18", "follows a text that has ended", "doubled"),
+        ('description: "\\d+"\n', "3:16", "`\\d` has no meaning", "`\\\\d`"),
+        ("description: >x\n", "3:15", "block of text", "quote"),
+        ("description: *\n", "3:15", "not followed by a name", "quote"),
+        ("description: %x\n", "3:14", "cannot begin with %", "quote"),
     ],
 )
 def test_what_yaml_allows_and_a_config_does_not(
@@ -189,7 +205,7 @@ def test_the_text_of_an_error_shows_every_problem_on_its_line() -> None:
     assert text.splitlines() == [
         "2 problems",
         "routes.yaml:4:1: duplicate key 'name'",
-        "hint: the first is in line 2",
+        "hint: the first is in line 2: rename or remove one",
         "routes.yaml:5:9: anchor &e",
         "hint: remove it; settings share values",
     ]
@@ -203,6 +219,20 @@ def test_deep_nesting_is_refused_and_never_recurses() -> None:
 
 def test_a_thousand_problems_are_cut_at_fifty() -> None:
     assert len(refused(HEAD + "name: x\n" * 1_000).problems) == 50
+    assert len(refused(HEAD + "".join(f"k{n}: 1\n" for n in range(1_000))).problems) == 50
+
+
+def test_what_a_repeated_key_holds_is_no_second_problem() -> None:
+    assert len(refused(HEAD + "settings: {a: {b: 1}, a: {b: 1}}\n").problems) == 1
+
+
+def test_a_long_value_is_not_shown_whole() -> None:
+    assert len(str(refused("gateway_lab: 1\nname: " + "x" * 100_000))) < 300
+
+
+def test_lines_are_counted_whatever_ends_them() -> None:
+    for end in ("\r\n", "\r"):
+        assert refused(f"gateway_lab: 1{end}name: x{end}rotues: 1{end}").where == "routes.yaml:3:1"
 
 
 def test_a_file_of_ten_megabytes_is_refused_unread(tmp_path: Path) -> None:
@@ -221,14 +251,14 @@ def test_an_endless_file_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("data", "where"),
-    [(b"gateway_lab: 1\nname: \xff\n", "2:7"), ("gateway_lab: 1".encode("utf-16"), "1:1")],
+    [(b"gateway_lab: 1\nname: \xff\n", ":2:7"), ("gateway_lab: 1".encode("utf-16"), "")],
 )
 def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path, data: bytes, where: str) -> None:
     path = tmp_path / "routes.yaml"
     path.write_bytes(data)
     with pytest.raises(ConfigError, match="not UTF-8") as caught:
         read_config(path)
-    assert caught.value.where == f"{path}:{where}"
+    assert caught.value.where == f"{path}{where}"
 
 
 def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:

@@ -37,6 +37,13 @@ def test_a_comment_that_may_have_cut_a_channel_is_a_warning() -> None:
     assert (trap.code, trap.severity) == ("comment-cut-text", Severity.WARNING)
 
 
+def test_a_when_without_a_rule_is_an_error() -> None:
+    (trap,) = traps(ROUTE)
+    assert (trap.code, trap.severity, trap.line) == ("no-value", Severity.ERROR, 11)
+    assert "leave `when` out" in trap.hint
+    assert traps(ROUTE + "null") == ()
+
+
 def test_unquoted_braces_are_told_and_read_as_they_were_meant() -> None:
     config = parse_config(HEAD + "targets: {t: {broker: b, channel: {tenant_id}}}\n")
     (trap,) = config.traps
