@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from gateway_lab.errors import RuleError, did_you_mean
 from gateway_lab.events.event_type import EventType, Kind, ValueType
@@ -214,9 +215,8 @@ class _Resolver:
                 "this constant expression is NULL",
                 "it overflows, or a text is not what try_cast takes",
             )
-        if isinstance(value, list | bytes):
-            return node
-        return Literal(value, node.type, node.span)
+        scalar = cast("str | bool | int | float", value)  # there are no constant lists or objects
+        return Literal(scalar, node.type, node.span)
 
     # --- errors ---
 

@@ -291,3 +291,9 @@ def test_aggregates_are_for_many_messages() -> None:
 
 def test_every_code_of_an_error_is_listed_with_a_sentence() -> None:
     assert all(code == code.lower() and text.endswith(".") for code, text in RULE_CODES.items())
+
+
+def test_the_values_of_a_case_meet_as_numbers() -> None:
+    node = resolve("case when paid then count else 2.5 end", SCOPE)
+    assert node.type == NUMBER
+    assert compile_value(node, references(node), name="test")(True, 3) == 3.0
