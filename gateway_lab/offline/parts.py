@@ -63,34 +63,34 @@ class Part:
         return replace(self, offset=self.offset + start, rows=rows, key=key)
 
 
-def parts_of(capture: Capture, rows: int = PART_ROWS) -> tuple[Part, ...]:
+def parts_of(capture: Capture) -> tuple[Part, ...]:
     """Split a capture; parts of a file never reach into the next one."""
     masked = capture.is_masked
     if not capture.paths:
         name = (_token(capture),)
-        return tuple(_runs(_settled(capture), capture.count, rows, name, masked=masked))
-    files = (_file_parts(capture, path, rows, masked=masked) for path in capture.paths)
+        return tuple(_runs(_settled(capture), capture.count, name, masked=masked))
+    files = (_file_parts(capture, path, masked=masked) for path in capture.paths)
     return tuple(itertools.chain.from_iterable(files))
 
 
-def _file_parts(capture: Capture, path: Path, rows: int, *, masked: bool) -> Iterator[Part]:
+def _file_parts(capture: Capture, path: Path, *, masked: bool) -> Iterator[Part]:
     scan = pl.scan_parquet(path, glob=False, extra_columns="ignore")
     alone = len(capture.paths) == 1
     count = capture.count if alone else int(scan.select(pl.len()).collect().item())
     state = path.stat()
     name = (str(path.resolve()), state.st_mtime_ns, state.st_size)
-    return _runs(scan, count, rows, name, masked=masked)
+    return _runs(scan, count, name, masked=masked)
 
 
 def _runs(
-    scan: pl.LazyFrame, count: int, rows: int, name: tuple[Hashable, ...], *, masked: bool
+    scan: pl.LazyFrame, count: int, name: tuple[Hashable, ...], *, masked: bool
 ) -> Iterator[Part]:
-    for offset in range(0, count, rows):
+    for offset in range(0, count, PART_ROWS):
         yield Part(
             scan=scan,
             offset=offset,
-            rows=min(rows, count - offset),
-            key=(*name, offset, min(rows, count - offset)),
+            rows=min(PART_ROWS, count - offset),
+            key=(*name, offset, min(PART_ROWS, count - offset)),
             masked=masked,
         )
 

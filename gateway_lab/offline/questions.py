@@ -61,7 +61,7 @@ def _routed(seen: View) -> Iterator[tuple[Stream, RouterPlan]]:
 def count_channels(seen: View) -> pl.DataFrame:
     """Count what is delivered to each channel, columns `CHANNELS`."""
     found = [each for stream, router in _routed(seen) for each in _channels(seen, stream, router)]
-    return sum_channels([pl.DataFrame(schema=CHANNELS), *found])
+    return sum_channels(found)
 
 
 def sum_channels(frames: list[pl.DataFrame]) -> pl.DataFrame:
@@ -69,12 +69,17 @@ def sum_channels(frames: list[pl.DataFrame]) -> pl.DataFrame:
     rank = pl.int_range(pl.len()).over("target")
     keys = ["target", "broker", "channel"]
     order = ["target", "messages", "channel"]
-    summed = pl.concat(frames).group_by(keys).agg(pl.col("messages", "bytes").sum())
+    summed = _sum([pl.DataFrame(schema=CHANNELS), *frames], keys)
     named = summed.sort(order, descending=[False, True, False], nulls_last=True).with_columns(
         channel=pl.when(rank < MAX_CHANNELS_TOLD).then("channel")
     )
     told = named.group_by(keys, maintain_order=True).agg(pl.col("messages", "bytes").sum())
     return told.select(*CHANNELS)
+
+
+def _sum(frames: list[pl.DataFrame], keys: list[str]) -> pl.DataFrame:
+    together = pl.concat(frames)
+    return together.group_by(keys).agg(pl.exclude(keys).sum())
 
 
 def _channels(seen: View, stream: Stream, router: RouterPlan) -> Iterator[pl.DataFrame]:
@@ -113,17 +118,14 @@ def _channels(seen: View, stream: Stream, router: RouterPlan) -> Iterator[pl.Dat
 
 def count_over_time(seen: View, *, every: str) -> pl.DataFrame:
     """Count deliveries by time, router, target and outcome, columns `OVER_TIME`."""
-    found = [pl.DataFrame(schema=OVER_TIME)]
-    for stream, router in _routed(seen):
-        found.append(_over_time(seen, stream, router, every))
-    found.append(_invalid_over_time(seen, every))
-    return sum_over_time(found)
+    found = [_over_time(seen, stream, router, every) for stream, router in _routed(seen)]
+    return sum_over_time([*found, _invalid_over_time(seen, every)])
 
 
 def sum_over_time(frames: list[pl.DataFrame]) -> pl.DataFrame:
     """Add up counts over time, in the order of time and names."""
     keys = ["time", "router", "target", "outcome"]
-    summed = pl.concat(frames).group_by(keys).agg(pl.col("deliveries").sum())
+    summed = _sum([pl.DataFrame(schema=OVER_TIME), *frames], keys)
     return summed.filter(pl.col("deliveries") != 0).sort(keys, nulls_last=True).select(*OVER_TIME)
 
 
