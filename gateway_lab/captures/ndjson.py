@@ -84,6 +84,8 @@ class _Line(msgspec.Struct):
     invalid: str | None = None
 
 
+_UNREADABLE = (msgspec.DecodeError, RecursionError, ValueError)
+
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_raw = msgspec.json.Decoder(Raw).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -101,9 +103,16 @@ def write_lines(
 
 
 def read_metadata(path: Path) -> CaptureMetadata:
-    """Read what an NDJSON file says about itself in its first line, if it does."""
-    for _, text in _lines(path):
-        line = _parsed(text)
+    """Read what an NDJSON file says about itself in its first line, if it does.
+
+    Raises:
+        CaptureError: The line cannot be read, or says what no capture of this version says.
+    """
+    for number, text in _lines(path):
+        try:
+            line = _parsed(text)
+        except _UNREADABLE as error:
+            raise _bad_line(path, number, error) from None
         if line is not None and line.capture is not UNSET:
             return decode_metadata(bytes(line.capture), where=f"{path}:1")
         break
@@ -128,7 +137,7 @@ def read_batches(path: Path, origin: Origin) -> Iterator[pl.DataFrame]:
             if line is not None and line.capture is not UNSET and number == 1:
                 continue
             rows.append(_row_of(line, text, seq, origin))
-        except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        except _UNREADABLE as error:
             raise _bad_line(path, number, error) from None
         seq += 1
         held += len(text)
@@ -305,6 +314,8 @@ def _named_bytes(name: str, value: bytes, other: str | None = None) -> dict[str,
 
 def _bad_line(path: Path, number: int, error: Exception) -> CaptureError:
     problem = "nested too deep" if isinstance(error, RecursionError) else str(error)
+    if problem == "Input data was truncated":  # which msgspec says of both
+        problem = "it ends too early, or holds half of a surrogate pair"
     return CaptureError(
         f"this line cannot be read: {problem}",
         where=f"{path}:{number}",

@@ -22,8 +22,12 @@ from gateway_lab.captures.format import (
 from gateway_lab.captures.ndjson import NDJSON_ENDINGS, Origin, read_batches, read_metadata
 from gateway_lab.captures.write import PARQUET_ENDING
 from gateway_lab.errors import CaptureError, did_you_mean
+from gateway_lab.events.timestamps import FIRST_MICROS, LAST_MICROS
 
 _T = TypeVar("_T")
+
+_TIMES = ("received", "timestamp")
+_FORMS = f"a capture is a {PARQUET_ENDING} file, a folder of them, or an {NDJSON_ENDINGS[0]} file"
 
 
 def scan_capture(
@@ -42,7 +46,8 @@ def scan_capture(
 
     Raises:
         CaptureError: There is no such file, it is truncated, empty, not Parquet or of a newer
-            format, columns are missing or mistyped, `seq` repeats or `received` is null.
+            format, columns are missing or mistyped, `seq` repeats, `received` is null, or a time
+            lies outside the years 1 to 9999.
     """
     where = Path(path).expanduser()
     if where.is_file() and where.name.endswith(NDJSON_ENDINGS):
@@ -50,7 +55,8 @@ def scan_capture(
         return _scan_ndjson(where, origin)
     if broker or protocol or channel:
         msg = "broker, protocol and channel can only be given for NDJSON"
-        raise CaptureError(msg, where=str(where))
+        hint = "leave them out: Parquet has columns for them; NDJSON must end in .ndjson"
+        raise CaptureError(msg, where=str(where), hint=hint)
     paths = _files_at(where)
     described = [_describe(each) for each in paths]
     with_verdicts = _agree([INVALID in schema for schema, _ in described], "masked", where)
@@ -84,7 +90,7 @@ def _scan_ndjson(path: Path, origin: Origin) -> Capture:
 
 
 def checked_count(frame: pl.LazyFrame, *, where: str) -> int:
-    """Count the messages and refuse a null `received` and a `seq` that repeats.
+    """Count the messages and refuse bad times, a null `received` and a `seq` that repeats.
 
     Raises:
         CaptureError: One of these, or the data cannot be read.
@@ -96,15 +102,33 @@ def checked_count(frame: pl.LazyFrame, *, where: str) -> int:
             unnumbered=seq.null_count(),
             unreceived=received.null_count(),
             ascending=(seq > seq.shift(1)).all(),
+            timeless=pl.any_horizontal(_outside_years(name).any() for name in _TIMES),
         ).collect()
     except pl.exceptions.ComputeError as error:
         raise _unreadable(where, error) from None
-    count, unnumbered, unreceived, ascending = row.row(0)
+    count, unnumbered, unreceived, ascending, timeless = row.row(0)
     if unnumbered or unreceived:
         raise _null_values(frame, "seq" if unnumbered else "received", where)
+    if timeless:
+        raise _no_time(frame, where)
     if not ascending:
         _refuse_repeated_numbers(frame, where)
     return int(count)
+
+
+def _outside_years(name: str) -> pl.Expr:
+    """Say which times no calendar has; Python and rules know the years 1 to 9999."""
+    micros = pl.col(name).cast(pl.Int64)
+    return ~micros.is_between(FIRST_MICROS, LAST_MICROS)
+
+
+def _no_time(frame: pl.LazyFrame, where: str) -> CaptureError:
+    bad = frame.filter(pl.any_horizontal(map(_outside_years, _TIMES))).select("seq").head(1)
+    return CaptureError(
+        f"the message with seq {bad.collect().item()} has a time outside the years 1 to 9999",
+        where=where,
+        hint="times are microseconds since 1970; was it written in nanoseconds?",
+    )
 
 
 def _files_at(where: Path) -> tuple[Path, ...]:
@@ -131,7 +155,11 @@ def _visible(folder: Path, pattern: str) -> tuple[Path, ...]:
         found = folder.glob(pattern)
         return tuple(sorted(each for each in found if each.is_file() and each.name[0] != "."))
     except ValueError as error:
-        raise CaptureError(str(error).lower(), where=str(folder / pattern)) from None
+        raise CaptureError(
+            str(error).lower(),
+            where=str(folder / pattern),
+            hint="`*` stands for any text in a name, `**` for any folders",
+        ) from None
 
 
 def _no_such_file(where: Path) -> CaptureError:
@@ -143,12 +171,16 @@ def _no_such_file(where: Path) -> CaptureError:
         for each in folder.iterdir()
         if each.name.endswith((PARQUET_ENDING, *NDJSON_ENDINGS))
     ]
-    return CaptureError("no such file", where=str(where), hint=did_you_mean(where.name, neighbours))
+    hint = did_you_mean(where.name, neighbours) or _FORMS
+    return CaptureError("no such file", where=str(where), hint=hint)
 
 
 def _content_hint(folder: Path) -> str:
-    names = [each.name for each in folder.iterdir()]
-    return did_you_mean("capture.parquet", names) if names else "it is empty"
+    names = sorted(each.name for each in folder.iterdir())
+    lines = [name for name in names if name.endswith(NDJSON_ENDINGS)]
+    if lines:
+        return f"NDJSON is scanned file by file: {folder / lines[0]}"
+    return _FORMS if names else "it is empty"
 
 
 def _describe(path: Path) -> tuple[pl.Schema, CaptureMetadata]:
@@ -172,7 +204,7 @@ def _unreadable(where: str, error: Exception) -> CaptureError:
         return CaptureError("this file is empty (0 bytes)", where=where, hint="record it again")
     if size is not None and not _begins_like_parquet(path):
         return CaptureError(
-            "not a Parquet file", where=where, hint=f"NDJSON must end in {NDJSON_ENDINGS[0]}"
+            "not a Parquet file", where=where, hint=f"{_FORMS}; a config is the argument before it"
         )
     return CaptureError(
         f"this Parquet file is truncated or damaged ({_shortened(error)})",

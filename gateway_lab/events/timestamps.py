@@ -13,8 +13,8 @@ _SECOND: Final = re.compile(
 _REST: Final = re.compile(
     r"(?:\.([0-9]{1,6}))?(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))", re.ASCII
 )
-_FIRST: Final = -62_135_596_800_000_000
-_LAST: Final = 253_402_300_799_999_999
+FIRST_MICROS: Final = -62_135_596_800_000_000
+LAST_MICROS: Final = 253_402_300_799_999_999
 """The first and the last µs of the years 1 to 9999 in UTC: beyond them no engine has a calendar."""
 
 _CACHED: Final = 100_000
@@ -76,6 +76,6 @@ def parse_date_time(text: str) -> int:
     if text[19::7] == ".Z" and len(text) == 27 and digits.isdigit() and digits.isascii():
         return micros + int(digits)  # spares the many different microseconds the look-up
     micros += _rests[text[19:]]
-    if _FIRST <= micros <= _LAST:
+    if FIRST_MICROS <= micros <= LAST_MICROS:
         return micros
     raise OutsideYearsError(text)
