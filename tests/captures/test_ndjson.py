@@ -18,6 +18,7 @@ from gateway_lab.captures.read import scan_capture
 from gateway_lab.errors import CaptureError
 from gateway_lab.messages.message import Message
 from tests.captures.made import a_capture, a_frame
+from tests.examples import examples
 
 
 def read(folder: Path, *lines: str | bytes, **options: str) -> Capture:
@@ -50,7 +51,7 @@ def test_every_odd_value_comes_back_exactly(tmp_path: Path, name: str) -> None:
     assert back.metadata.recorded_by == "a test"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60))
 @given(
     body=st.none() | st.binary() | st.text().map(str.encode) | st.sampled_from([b"1e5", b"[1, 2]"]),
     key=st.none() | st.binary(),
