@@ -104,12 +104,16 @@ _Named: TypeAlias = tuple[str | None, str | None]
 """A name in the old and in the new config; None where it is not there."""
 
 
+_INVALID: _Named = (None, None)
+"""Stands for the invalid messages of a source: their dead letters have no router."""
+
+
 def _routers(pair: Pair) -> Iterator[tuple[_Named, _Named]]:
-    """Yield pairs of sources, and for each the pairs of routers on it; None: invalid messages."""
+    """Yield pairs of sources, and for each the pairs of routers on it, invalid messages first."""
     for source in _paired(pair, pair.old.sources, pair.new.sources):
         before = pair.old.sources[source[0]].routers if source[0] else ()
         behind = pair.new.sources[source[1]].routers if source[1] else ()
-        yield source, (None, None)
+        yield source, _INVALID
         for router in _paired(pair, before, behind):
             yield source, router
 
@@ -144,9 +148,10 @@ class _Side:
 _NOTHING = Conclusion(Result.UNMATCHED, (), (), ())
 
 
-def _side(seen: View, source: str | None, router: str | None) -> _Side:
+def _side(seen: View, source: str | None, router: str | None, *, is_router: bool) -> _Side:
+    """Look at one config's half: a router, or what is invalid; empty where it has no such thing."""
     side = _Side(pl.zeros(seen.part.rows, dtype=pl.UInt32, eager=True), [])
-    if source is not None and router is None:
+    if source is not None and not is_router:
         _note_invalid(side, seen, source)
     elif source is not None and router is not None:
         for stream in seen.streams:
@@ -179,7 +184,9 @@ def _note_invalid(side: _Side, seen: View, source: str) -> None:
 def _compare_router(
     pair: Pair, old: View, new: View, source: _Named, router: _Named
 ) -> Iterator[Compared]:
-    before, behind = _side(old, source[0], router[0]), _side(new, source[1], router[1])
+    is_router = router != _INVALID
+    before = _side(old, source[0], router[0], is_router=is_router)
+    behind = _side(new, source[1], router[1], is_router=is_router)
     sizes = (len(before.found) + 1, len(behind.found) + 1)
     combined = combine([(before.codes, sizes[0]), (behind.codes, sizes[1])])
     name = router[1] or router[0]

@@ -84,5 +84,5 @@ def _result(piece: DecodeTask, future: Future[Decoded]) -> Decoded:
     """Take a piece from the worker; if it died, do the piece here."""
     try:
         return future.result()
-    except (OSError, EOFError):
+    except (OSError, EOFError, ValueError):
         return piece.run()

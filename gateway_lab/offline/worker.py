@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, BinaryIO, TypeVar, cast
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class Worker:
                 pickle.dump(function, cast("BinaryIO", self._process.stdin), protocol=5)
                 cast("BinaryIO", self._process.stdin).flush()
                 result, error = pickle.load(cast("BinaryIO", self._process.stdout))  # noqa: S301
-        except (OSError, EOFError, pickle.PicklingError) as broken:
+        except (OSError, EOFError, ValueError, pickle.PickleError) as broken:
             self.close()
             future.set_exception(broken)
         else:
@@ -61,6 +62,9 @@ class Worker:
         """End the process."""
         self._process.kill()
         self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # what was not sent is of no use any more
+                cast("BinaryIO", pipe).close()
 
 
 def serve() -> None:
