@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_lab.captures.capture import Capture
-from gateway_lab.captures.read import scan_capture
 from gateway_lab.config.compile import compile_plan
 from gateway_lab.config.document import GatewayConfig
-from gateway_lab.config.load import read_config
 from gateway_lab.messages.books import Outcome
 from gateway_lab.offline.run import replay
 from gateway_lab.routing.route import SourceRouter, compile_source
 from gateway_lab.routing.sample import encode_event
 from tests.captures.made import a_capture
+from tests.examples import examples
 from tests.routing.shop import config
-
-DATA = Path(__file__).parents[2] / "data"
 
 ROUTERS = """
 routers:
@@ -149,7 +144,7 @@ SENT = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(sent=SENT)
 def test_any_messages_go_the_same_way(sent):
     sources = [source for source, *_ in sent]
@@ -164,11 +159,3 @@ def test_any_messages_go_the_same_way(sent):
         headers=[headers for _, _, _, headers in sent],
     )
     assert all_at_once(SHOP, capture) == one_by_one(SHOP, capture, sources)
-
-
-@pytest.mark.parametrize("name", ["business", "conversion", "metrics", "observable", "users"])
-def test_the_shipped_captures_go_the_same_way(name):
-    (config, capture) = (read_config(DATA / f"{name}.yaml"), scan_capture(DATA / f"{name}.parquet"))
-    (source,) = config.sources
-    some = capture.sample(100, seed=1)
-    assert all_at_once(config, some) == one_by_one(config, some, [source] * some.count)

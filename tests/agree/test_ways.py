@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -355,11 +356,11 @@ def test_a_replay_decides_and_writes_what_the_gateway_would(
     assert_agree(replay(config, capture), capture)
 
 
-DATA = ("business", "users", "metrics", "conversion", "observable")
+DATA = Path(__file__).parents[2] / "data"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", ["business", "users", "metrics", "conversion", "observable"])
 def test_a_replay_of_shipped_traffic_is_what_the_gateway_would_do(name: str) -> None:
-    capture = scan_capture(f"data/{name}.parquet").sample(5000, seed=1)
-    assert_agree(replay(read_config(f"data/{name}.yaml"), capture), capture)
+    capture = scan_capture(DATA / f"{name}.parquet").sample(5000, seed=1)
+    assert_agree(replay(read_config(DATA / f"{name}.yaml"), capture), capture)

@@ -20,6 +20,7 @@ from gateway_lab.config.load import parse_config, read_config
 from gateway_lab.config.model import Expectations
 from gateway_lab.config.write import to_text
 from gateway_lab.errors import ConfigError
+from tests.examples import examples
 
 SMALL = """\
 # On top.
@@ -126,7 +127,7 @@ def test_a_config_without_a_file_is_written_in_one_style(business: GatewayConfig
     assert parse_config(text).traps == ()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.text(), st.text(min_size=1))
 def test_any_text_is_written_so_that_it_reads_back(text: str, other: str) -> None:
     config = parse_config(SMALL)

@@ -98,6 +98,11 @@ def config(capture: gl.Capture) -> gl.GatewayConfig:
     return gl.GatewayConfig.model_validate(document)
 
 
+@pytest.fixture(scope="module")
+def replay(config: gl.GatewayConfig, capture: gl.Capture) -> gl.Replay:
+    return gl.replay(config, capture)
+
+
 def kind(line: dict[str, Any]) -> str:
     return str(line["headers"]["X-GitHub-Event"])
 
@@ -112,18 +117,17 @@ def test_no_finding_is_an_error(config: gl.GatewayConfig, capture: gl.Capture) -
 
 
 def test_every_delivery_is_valid_under_the_type_inferred_for_its_header(
-    config: gl.GatewayConfig, capture: gl.Capture
+    replay: gl.Replay,
 ) -> None:
-    replay = gl.replay(config, capture)
     assert replay.invalid().is_empty()
     assert replay.routers()["messages"].to_list() == [329, 329]
 
 
 def test_targets_get_what_a_plain_loop_counts(
-    config: gl.GatewayConfig, capture: gl.Capture, lines: list[dict[str, Any]]
+    replay: gl.Replay, lines: list[dict[str, Any]]
 ) -> None:
     bodies = [line["body"] for line in lines]
-    counts = dict(gl.replay(config, capture).targets().select("target", "delivered").iter_rows())
+    counts = dict(replay.targets().select("target", "delivered").iter_rows())
     triage = sum(map(is_for_triage, lines))
     assert counts["ci"] == sum(kind(line) in CI for line in lines)
     assert counts["triage"] == counts["notes"] == triage > 0
@@ -135,9 +139,9 @@ def test_targets_get_what_a_plain_loop_counts(
 
 
 def test_each_delivery_renders_its_channel_and_body(
-    config: gl.GatewayConfig, capture: gl.Capture, lines: list[dict[str, Any]]
+    replay: gl.Replay, lines: list[dict[str, Any]]
 ) -> None:
-    deliveries = gl.replay(config, capture).deliveries(rendered=True).collect()
+    deliveries = replay.deliveries(rendered=True).collect()
     channels = deliveries.filter(pl.col("target") == "triage")["channel"]
     expected = Counter(f"triage.{kind(line)}" for line in lines if is_for_triage(line))
     assert Counter(channels) == expected

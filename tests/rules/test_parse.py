@@ -15,6 +15,7 @@ from gateway_lab.rules.codes import RULE_CODES
 from gateway_lab.rules.parse import parse
 from gateway_lab.rules.syntax import Name, Syntax
 from gateway_lab.rules.tree import Literal
+from tests.examples import examples
 
 
 def shape(tree: Syntax) -> Any:
@@ -166,7 +167,7 @@ def _flat(word: str, args: list[Any]) -> Any:
 
 
 @given(text=token_rules())
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 def test_precedence_is_that_of_duckdb(text: str) -> None:
     expected = judged(text)
     try:
@@ -296,7 +297,7 @@ def test_twenty_levels_and_long_chains_of_and_are_fine() -> None:
         alphabet="ab=<>'\"()[].,-+*/|% \n1e_\\!{}andornotinlikeiscasewhenthend", max_size=60
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
     try:
         tree = parse(text)

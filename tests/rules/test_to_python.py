@@ -19,6 +19,7 @@ from gateway_lab.rules.tree import Node, references
 from gateway_lab.rules.types import Scope, resolve
 from gateway_lab.testing.awkward import random_rows
 from gateway_lab.testing.strategies import conditions, seeds
+from tests.examples import examples
 
 _FIELDS = {
     "tenant": Schema(type="string"),
@@ -106,7 +107,7 @@ def test_a_router_without_conditions_matches_nothing() -> None:
     seed=seeds(),
     match=st.sampled_from(["first", "all"]),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_router_decides_as_its_conditions_do_one_by_one(
     texts: list[str], seed: int, match: Literal["first", "all"]
 ) -> None:

@@ -37,7 +37,6 @@ SCOPE = Scope({"Order": ORDER}, {})
 
 
 @given(rule=conditions(SCOPE, max_depth=3))
-@settings(max_examples=100)
 def test_a_rule_is_well_typed(rule: str) -> None:
     try:
         assert resolve(rule, SCOPE).type.kind is Kind.BOOLEAN
@@ -46,7 +45,6 @@ def test_a_rule_is_well_typed(rule: str) -> None:
 
 
 @given(event=events(ORDER.schema))
-@settings(max_examples=100)
 def test_an_event_is_valid(event: Any) -> None:
     decoder = compile_decoder(ORDER, [("id",), ("payload", "amount")])
     values = decoder.decode(json.dumps(event).encode())
