@@ -20,6 +20,7 @@ from gateway_lab.offline.batched import batch_frame
 from gateway_lab.offline.books import Books, RouterBook, TargetBook
 from gateway_lab.offline.deliveries import DELIVERIES, RENDERED, deliveries, spans
 from gateway_lab.offline.lazily import lazily
+from gateway_lab.offline.one_by_one import mismatches
 from gateway_lab.offline.overruns import overruns
 from gateway_lab.offline.questions import (
     UNMATCHED,
@@ -199,6 +200,22 @@ class Replay:
     def unmatched(self) -> pl.LazyFrame:
         """Messages that matched no route of a router: `seq, received, source, router, bytes`."""
         return lazily(lambda: map(list_unmatched, self.run.views()), UNMATCHED)
+
+    def mismatches(self, n: int = 1_000, *, seed: int = 0) -> pl.DataFrame:
+        """Decide some messages one by one, as the gateway does, and show where that differs.
+
+        Args:
+            n: How many messages, chosen by a hash of `seq` and `seed`.
+            seed: Another seed chooses others.
+
+        Returns:
+            The deliveries of messages on which the two ways differ: `way` (`replay` or `one by
+            one`) and the columns of `deliveries(rendered=True)`. Empty, unless there is a bug.
+
+        Raises:
+            ReplayError: The capture is masked.
+        """
+        return mismatches(self.run, n=n, seed=seed)
 
     def sample(self, n: int = 5, *, seed: int = 0, **where: str | None) -> pl.DataFrame:
         """Some deliveries with their messages, chosen by a hash of `seq` and `seed`.
