@@ -156,12 +156,18 @@ def _unknown_ending(path: Path) -> CaptureError:
 
 
 def _cannot_write(path: Path, error: Exception) -> CaptureError:
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None and (found := re.search(r"os error (\d+)", str(error))):
-        number = int(found[1])
-    reason = os.strerror(number).lower() if number is not None else str(error)
     return CaptureError(
-        f"cannot write the capture: {reason}",
+        f"cannot write the capture: {_reason(error)}",
         where=str(path),
         hint="nothing was changed; free some space or choose another folder",
     )
+
+
+def _reason(error: Exception) -> str:
+    """Say what the system says: Polars has it inside a text, or loses it in a footer."""
+    if "transport error" in str(error):
+        return "the disk takes no more"
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (found := re.search(r"os error (\d+)", str(error))):
+        number = int(found[1])
+    return str(error) if number is None else os.strerror(number).lower()

@@ -15,6 +15,8 @@ from gateway_lab.captures.write import write_batches
 from gateway_lab.errors import CaptureError
 from tests.captures.made import a_capture, a_frame
 
+ROOT = Path(__file__).parents[2]
+
 
 def names(folder: Path) -> list[str]:
     return [each.name for each in folder.iterdir()]
@@ -81,24 +83,30 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
 
 FULL = """
 import resource, sys
-from gateway_lab.captures.generate import write_traffic
 from gateway_lab.errors import CaptureError
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    write_traffic("commands", sys.argv[1], n=5_000)
-except CaptureError as error:
-    sys.exit(str(error))
+from tests.captures.made import a_capture
+capture = a_capture(5_000)
+for path, limit in zip(sys.argv[1:], (1_000, 20_000, 20_000)):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        capture.write(path)
+    except CaptureError as error:
+        print(error)
 """
 
 
-@pytest.mark.parametrize("name", ["c.parquet", "c.ndjson"])
-def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path, name: str) -> None:
+def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
     """The system's limit of a file's size stands in for a disk that is full."""
-    run = subprocess.run(
-        [sys.executable, "-c", FULL, tmp_path / name], capture_output=True, text=True, check=False
-    )
-    assert "cannot write the capture: file too large" in run.stderr
-    assert "nothing was changed" in run.stderr
+    paths = [tmp_path / name for name in ("footer.parquet", "rows.parquet", "rows.ndjson")]
+    code = [sys.executable, "-c", FULL, *paths]
+    run = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True)
+    said = [line for line in run.stdout.splitlines() if line.startswith(str(tmp_path))]
+    assert [line.rpartition(": ")[2] for line in said] == [
+        "the disk takes no more",
+        "file too large",
+        "file too large",
+    ]
+    assert run.stdout.count("nothing was changed") == 3
     assert names(tmp_path) == []
 
 

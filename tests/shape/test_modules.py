@@ -45,6 +45,7 @@ def test_nothing_is_left_to_do_in_the_text(path: Path) -> None:
     assert found == []
 
 
+@pytest.mark.slow  # `make check` runs the same by itself
 def test_imports_go_only_downward() -> None:
     run = subprocess.run(
         [Path(sys.executable).parent / "lint-imports", "--no-logo", "--no-cache"],
