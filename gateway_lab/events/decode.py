@@ -162,19 +162,17 @@ class Decoder:
                 refused.add(at)
                 rows[at] = self._struct.blank
 
-    def _admit(self, bodies: Sequence[bytes | None]) -> Sequence[bytes]:
+    def _admit(self, bodies: Sequence[bytes | None]) -> list[bytes]:
         """Put an empty body, which is refused, where size, encoding or depth are wrong."""
-        known = [b"" if body is None else body for body in bodies] if None in bodies else bodies
-        if _are_plain(known, self._limits):
-            return known
+        known = [body or b"" for body in bodies]
         shallow = self._surely_shallow
-        return [
-            body if body and len(body) <= shallow and body.isascii() else self._admitted(body)
-            for body in known
-        ]
-
-    def _admitted(self, body: bytes | None) -> bytes:
-        return body if body and not find_admission_problem(body, self._limits) else b""
+        odd = [at for at, body in enumerate(known) if len(body) > shallow or not body.isascii()]
+        if len(odd) > len(known) // 8 and _are_plain(known, self._limits):
+            return known
+        refused = [at for at in odd if find_admission_problem(known[at], self._limits)]
+        for at in refused:
+            known[at] = b""
+        return known
 
 
 def _paths_of_texts(event_type: EventType, wanted: Sequence[Path]) -> list[Path]:
