@@ -90,21 +90,30 @@ def parse_overlay(text: str, *, file: str | None = None) -> Overlay:
     return build(Overlay, document, origin).with_origin(origin)
 
 
-def with_overlay(config: GatewayConfig, overlay: Overlay) -> GatewayConfig:
-    """Lay an overlay over a config.
+def with_overlay(config: GatewayConfig, overlay: Overlay | str | os.PathLike[str]) -> GatewayConfig:
+    """Lay an overlay, or the file of one, over a config.
 
     Raises:
         ConfigError: It names a setting, source or target that the config does not have, or gives
             a setting a value of another type; all problems are told.
     """
-    problems = [
+    if not isinstance(overlay, Overlay):
+        overlay = read_overlay(overlay)
+    if problems := _problems(config, overlay):
+        raise ConfigError.of(problems)
+    return _laid_over(config, overlay)
+
+
+def _problems(config: GatewayConfig, overlay: Overlay) -> list[ConfigError]:
+    return [
         *_unknown(overlay, "settings", overlay.settings, config.settings),
         *_unknown(overlay, "sources", overlay.sources, config.sources),
         *_unknown(overlay, "targets", overlay.targets, config.targets),
         *_misfits(config, overlay),
     ]
-    if problems:
-        raise ConfigError.of(problems)
+
+
+def _laid_over(config: GatewayConfig, overlay: Overlay) -> GatewayConfig:
     for name, value in overlay.settings.items():
         config = config.edit_setting(name, value=value)
     for name, source in overlay.sources.items():

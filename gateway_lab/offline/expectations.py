@@ -10,7 +10,7 @@ from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.read import scan_capture
 from gateway_lab.config.document import GatewayConfig
 from gateway_lab.config.model import Expectations, ExpectedRouter, ExpectedTarget
-from gateway_lab.config.overlay import Overlay, read_overlay, with_overlay
+from gateway_lab.config.overlay import Overlay, with_overlay
 from gateway_lab.errors import ConfigError, ExpectationError
 from gateway_lab.offline.run import replay
 from gateway_lab.offline.summary import Replay
@@ -41,8 +41,7 @@ def export(
         CaptureError: The capture is not a file, a later run could not find it.
     """
     if overlay is not None:
-        read = overlay if isinstance(overlay, Overlay) else read_overlay(overlay)
-        config = with_overlay(config, read)
+        config = with_overlay(config, overlay)
     if capture is not None:
         promised = expectations(replay(config, capture), path)
         config = config.with_parts(expectations=promised)
