@@ -6,8 +6,12 @@ READY := .venv/.ready
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n $(WORKERS) --dist loadfile
+TESTS := $(PARALLEL) -p no:nbval tests data
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with=tests/nbval.cfg \
 	--nbval-cell-timeout=120 --timeout=150 -p no:randomly
+
+# The tests start many interpreters, and modules that are compiled once halve the start of each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab test check fix notebooks regen docs bench agree lock hooks clean
@@ -24,7 +28,7 @@ lab: $(READY) ## Open JupyterLab on the tour; without a display, print its addre
 	@$(BIN)/gateway-lab lab
 
 test: $(READY) ## Run every test, notebooks included, and show the coverage
-	$(PYTEST) $(PARALLEL) --cov --cov-report= tests data
+	$(PYTEST) $(TESTS) --cov --cov-report=
 	$(PYTEST) $(PARALLEL) --cov --cov-append $(NBVAL) notebooks
 
 check: $(READY) ## Lint, types, import layers and the fast tests, within a minute
@@ -33,7 +37,7 @@ check: $(READY) ## Lint, types, import layers and the fast tests, within a minut
 	$(BIN)/typos
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	AGREE_PAIRS=3000 $(PYTEST) $(PARALLEL) -q -m "not slow" --hypothesis-profile=quick tests data
+	AGREE_PAIRS=3000 $(PYTEST) $(TESTS) -q -m "not slow" --hypothesis-profile=quick
 
 fix: $(READY) ## Let ruff and typos repair what they can
 	$(BIN)/ruff check --fix
