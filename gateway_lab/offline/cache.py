@@ -55,10 +55,12 @@ class Cache:
                 self._values.move_to_end(key)
                 return cast("T", self._values[key][0])
         value = make()
-        self._keep(key, value, _size_bytes(value))
+        self.put(key, value)
         return value
 
-    def _keep(self, key: Hashable, value: object, size_bytes: int) -> None:
+    def put(self, key: Hashable, value: Sized | pl.Series) -> None:
+        """Keep a value that was made anyway; one that is kept already stays."""
+        size_bytes = _size_bytes(value)
         with self._lock:
             if size_bytes > self._limit or key in self._values:
                 return

@@ -7,8 +7,8 @@ at the same fields of the same file decodes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,7 +19,7 @@ from gateway_lab.events.event_type import EventType, Path
 from gateway_lab.offline.cache import CACHE
 from gateway_lab.offline.combinations import Column, combine, encode
 from gateway_lab.offline.decode_shared import decode_shared
-from gateway_lab.offline.decoding import INVALID_SCHEMA, Decoded, DecodeTask
+from gateway_lab.offline.decoding import INVALID_SCHEMA, Decoded, DecodeTask, fingerprint
 from gateway_lab.offline.message_columns import message_column
 from gateway_lab.offline.parts import Part
 from gateway_lab.rules.to_polars import dtype
@@ -195,10 +195,11 @@ class Stream:
         decoded = decode_shared(task)
         wrong = decoded.invalid["row"]
         self._judged = self._judged or self._judge_decoded(decoded)
-        for name, values in zip(paths, decoded.columns, strict=True):
-            self._columns[name] = CACHE.get(
-                ("column", self.key, name), partial(_encoded, values, wrong)
-            )
+        with ThreadPoolExecutor(4) as pool:  # Polars works without the interpreter's lock
+            columns = pool.map(partial(_encoded, wrong), decoded.columns)
+        for name, column in zip(paths, columns, strict=True):
+            self._columns[name] = column
+            CACHE.put(("column", self.key, name), column)
 
     def _judge(self) -> Judged:
         if self.event_type is not None:
@@ -244,14 +245,7 @@ class Stream:
         return Grid(pl.DataFrame(values).hstack(weights) if values else weights, combined.index)
 
 
-def fingerprint(event_type: EventType) -> str:
-    """Name what an event type accepts."""
-    if event_type.document:
-        return json.dumps(event_type.document, sort_keys=True)
-    return repr(event_type.schema)
-
-
-def _encoded(values: pl.Series, wrong: pl.Series) -> Column:
+def _encoded(wrong: pl.Series, values: pl.Series) -> Column:
     return encode(_without(values, wrong))
 
 

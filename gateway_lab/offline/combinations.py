@@ -108,16 +108,19 @@ def combine(columns: Sequence[tuple[pl.Series, int]]) -> Combined:
     Args:
         columns: At least one, all of a length: codes, and the number that all are below.
     """
-    (first, size), *rest = columns
-    known: tuple[pl.Series, ...] = (pl.arange(size, dtype=pl.UInt32, eager=True),)
-    index = first
-    for codes, width in rest:
+    (index, size), *rest = columns
+    steps: list[tuple[pl.Series, pl.Series]] = []  # what each combination is made of: a shorter
+    for codes, width in rest:  # combination, and a code
         packed = index.cast(pl.UInt64) * width + codes.cast(pl.UInt64)
         index, keys = _renumber(packed, size * width)
-        known = (*(each.gather(keys // width) for each in known), (keys % width).cast(pl.UInt32))
+        steps.append((keys // width, (keys % width).cast(pl.UInt32)))
         size = len(keys)
-    index, keys = _renumber(index, size)
-    return Combined(index, tuple(each.gather(keys) for each in known))
+    index, left = _renumber(index, size)
+    parts = []
+    for shorter, codes in reversed(steps):
+        parts.append(codes.gather(left))
+        left = shorter.gather(left)
+    return Combined(index, (left.cast(pl.UInt32), *reversed(parts)))
 
 
 def _renumber(packed: pl.Series, size: int) -> tuple[pl.Series, pl.Series]:

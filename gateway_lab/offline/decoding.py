@@ -6,6 +6,7 @@ for the next step.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ class DecodeTask:
 
     def decode(self, frame: pl.DataFrame) -> Decoded:
         """Decode the bodies that were read."""
-        decoder = compile_decoder(self.event_type, self.paths)
+        decoder = _decoder(self.event_type, self.paths)
         columns, invalid = _decode(frame["body"], decoder, self._dtypes())
         reasons = {"row": list(invalid), "reason": list(invalid.values())}
         sizes = frame["body"].bin.size().fill_null(0)
@@ -71,6 +72,27 @@ class DecodeTask:
 
 
 INVALID_SCHEMA = {"row": pl.UInt32, "reason": pl.String}
+
+
+def fingerprint(event_type: EventType) -> str:
+    """Name what an event type accepts."""
+    if event_type.document:
+        return json.dumps(event_type.document, sort_keys=True)
+    return repr(event_type.schema)
+
+
+_MAX_DECODERS = 32
+_decoders: dict[tuple[str, tuple[Path, ...]], Decoder] = {}
+
+
+def _decoder(event_type: EventType, paths: tuple[Path, ...]) -> Decoder:
+    """Compile a decoder once in a process: it learns which texts come often."""
+    key = (fingerprint(event_type), paths)
+    if key not in _decoders:
+        if len(_decoders) >= _MAX_DECODERS:
+            _decoders.clear()
+        _decoders[key] = compile_decoder(event_type, paths)
+    return _decoders[key]
 
 
 def _decode(

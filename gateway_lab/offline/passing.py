@@ -13,32 +13,35 @@ from dataclasses import dataclass
 import polars as pl
 
 from gateway_lab.config.plan import TargetPlan
+from gateway_lab.messages.headers import Headers
 from gateway_lab.offline.cache import CACHE
 from gateway_lab.offline.combinations import looks_distinct
 from gateway_lab.offline.parts import Part
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.routing.render import Render
 
-ROW = {"row": pl.UInt32}
+_ROW = {"row": pl.UInt32}
+_KEYS = {**_ROW, "key": pl.Binary}
+_ITEMS = {**_ROW, "name": pl.String, "value": pl.Binary}
 _CONTROL = r"[\x00-\x1f\x7f]"
 
 
 @dataclass(frozen=True, slots=True)
-class _Headers:
-    """The headers of a part.
+class Odd:
+    """Headers with values that are not plain text.
 
     Attributes:
-        names: The distinct names.
-        unclean: Rows with a value that is not plain text.
+        rows: The rows of the part that have such a header, ascending.
+        headers: All headers of these rows, one a line: `row`, `name` and `value`.
     """
 
-    names: tuple[str, ...]
-    unclean: pl.Series
+    rows: pl.Series
+    headers: pl.DataFrame
 
     @property
     def size_bytes(self) -> int:
         """Memory held."""
-        return int(self.unclean.estimated_size())
+        return int(self.rows.estimated_size() + self.headers.estimated_size())
 
 
 def passing_refusals(part: Part, target: TargetPlan, render: Render) -> pl.DataFrame:
@@ -47,17 +50,12 @@ def passing_refusals(part: Part, target: TargetPlan, render: Render) -> pl.DataF
     Returns:
         Columns `row` (of the part, ascending) and `reason`.
     """
-    rows = _suspects(part, target, render)
-    if rows.is_empty():
-        return pl.DataFrame(schema={**ROW, "reason": pl.String})
-    frame = part.read("key", "headers")[rows]
-    reasons = [
-        render.refuse_passing(
-            key, tuple((each["name"], each["value"] or b"") for each in headers or ())
-        )
-        for key, headers in frame.rows()
-    ]
-    judged = pl.DataFrame({"row": rows, "reason": reasons}, schema={**ROW, "reason": pl.String})
+    keys, headers = _suspects(part, target, render)
+    rows = pl.concat([keys["row"], headers["row"]]).unique().sort()
+    key_of = dict(keys.rows())
+    headers_of = _by_row(headers)
+    reasons = [render.refuse_passing(key_of.get(row), headers_of.get(row, ())) for row in rows]
+    judged = pl.DataFrame({"row": rows, "reason": reasons}, schema={**_ROW, "reason": pl.String})
     return judged.drop_nulls("reason")
 
 
@@ -66,69 +64,102 @@ def look_ahead(part: Part, targets: Iterable[TargetPlan]) -> None:
 
     It is done by Polars alone, so it runs beside the decoding of the bodies.
     """
-    pickier = [each for each in targets if not PROTOCOLS[each.protocol].carries.binary]
-    if any(each.key is None for each in pickier):
-        unclean_keys(part)
-    if any(each.pass_headers for each in pickier):
-        headers_of(part)
+    for target in targets:
+        if _is_picky(target):
+            odd_keys(part)
+            if target.pass_headers:
+                odd_headers(part)
+        elif target.pass_headers:
+            header_names(part)
 
 
-def _suspects(part: Part, target: TargetPlan, render: Render) -> pl.Series:
-    is_binary = PROTOCOLS[target.protocol].carries.binary
-    found = [pl.Series("row", dtype=pl.UInt32)]
-    if target.key is None and not is_binary:
-        found.append(unclean_keys(part))
+def _is_picky(target: TargetPlan) -> bool:
+    """Say whether a target's protocol carries plain text only."""
+    return not PROTOCOLS[target.protocol].carries.binary
+
+
+def _suspects(part: Part, target: TargetPlan, render: Render) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Find keys (`row` and `key`) and headers (`row`, `name`, `value`) that may be refused."""
+    keys, headers = pl.DataFrame(schema=_KEYS), pl.DataFrame(schema=_ITEMS)
+    if target.key is None and _is_picky(target):
+        keys = _read_keys(part, odd_keys(part))
     if target.pass_headers:
-        headers = headers_of(part)
-        refused = [name for name in headers.names if render.refuse_passing(None, ((name, b""),))]
+        names = header_names(part)
+        refused = [name for name in names if render.refuse_passing(None, ((name, b""),))]
         if refused:
-            found.append(_rows_with(part, refused))
-        if not is_binary:
-            found.append(headers.unclean)
-    return pl.concat(found).unique().sort()
+            headers = _headers_of(part, refused)
+        elif _is_picky(target):
+            headers = odd_headers(part).headers
+    return keys, headers
 
 
-def unclean_keys(part: Part) -> pl.Series:
+def odd_keys(part: Part) -> pl.Series:
     """Find the rows with a key that is not plain text."""
 
     def make() -> pl.Series:
         keys = part.read("key").with_row_index("row").drop_nulls("key")
-        return keys["row"].filter(_is_unclean(keys["key"]))
+        return keys["row"].filter(_is_odd(keys["key"]))
 
-    return CACHE.get(("keys", part.key), make)
+    return CACHE.get(("odd keys", part.key), make)
 
 
-def headers_of(part: Part) -> _Headers:
-    """Find the names of headers, and the rows with values that are not plain text."""
+def odd_headers(part: Part) -> Odd:
+    """Find the rows that have headers with values that are not plain text."""
 
-    def make() -> _Headers:
+    def make() -> Odd:
         items = _items(part)
-        unclean = pl.concat([items["row"].clear(), *_unclean_rows(items)])
-        return _Headers(tuple(items["name"].unique().drop_nulls()), unclean)
+        CACHE.get(("header names", part.key), lambda: _names(items))
+        rows = pl.concat([items["row"].clear(), *_odd_rows(items)]).unique().sort()
+        return Odd(rows, items.filter(pl.col("row").is_in(rows.implode())))
 
-    return CACHE.get(("headers", part.key), make)
+    return CACHE.get(("odd headers", part.key), make)
 
 
-def _unclean_rows(items: pl.DataFrame) -> Iterator[pl.Series]:
-    """Find the rows of values that are not plain text; header by header if some are bytes."""
+def header_names(part: Part) -> pl.Series:
+    """Find the distinct names of headers."""
+    return CACHE.get(("header names", part.key), lambda: _names(_items(part)))
+
+
+def _names(items: pl.DataFrame) -> pl.Series:
+    return items["name"].unique().drop_nulls().sort()
+
+
+def _odd_rows(items: pl.DataFrame) -> Iterator[pl.Series]:
+    """Find the rows of values that are not plain text; name by name if some are bytes."""
     pieces = [items] if _texts(items["value"]) is not None else items.partition_by("name")
     for each in pieces:
-        yield each["row"].filter(_is_unclean(each["value"]))
+        yield each["row"].filter(_is_odd(each["value"]))
 
 
-def _rows_with(part: Part, names: list[str]) -> pl.Series:
+def _headers_of(part: Part, names: list[str]) -> pl.DataFrame:
+    """Read the headers of messages that have one of these names, or an odd value."""
     items = _items(part)
-    return items["row"].filter(items["name"].is_in(names))
+    named = items["row"].filter(items["name"].is_in(names))
+    rows = pl.concat([named, odd_headers(part).rows]).unique()
+    return items.filter(pl.col("row").is_in(rows.implode()))
+
+
+def _by_row(items: pl.DataFrame) -> dict[int, Headers]:
+    grouped: dict[int, list[tuple[str, bytes]]] = {}
+    for row, name, value in items.rows():
+        grouped.setdefault(row, []).append((name, value or b""))
+    return {row: tuple(headers) for row, headers in grouped.items()}
+
+
+def _read_keys(part: Part, rows: pl.Series) -> pl.DataFrame:
+    if rows.is_empty():
+        return pl.DataFrame(schema=_KEYS)
+    return part.read("key")[rows].select(row=rows, key="key")
 
 
 def _items(part: Part) -> pl.DataFrame:
-    """Lay the headers out, one a line: `row`, `name` and `value`."""
+    """Lay the headers out, one a line: `row`, `name` and `value`, in their order."""
     filled = pl.col("headers").list.len() > 0
     frame = part.read("headers").with_row_index("row").filter(filled)
     return frame.explode("headers").unnest("headers")
 
 
-def _is_unclean(values: pl.Series) -> pl.Series:
+def _is_odd(values: pl.Series) -> pl.Series:
     """Say which values are not UTF-8, or hold control characters."""
     texts = _texts(values)
     if texts is None:

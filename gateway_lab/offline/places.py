@@ -39,6 +39,9 @@ def places_of(part: Part) -> Places:
 
 def _places(part: Part) -> Places:
     frame = part.read("broker", "kind", "channel").with_columns(pl.all().fill_null(""))
+    if frame.height and all((column == column[0]).all() for column in frame):
+        nowhere_else = pl.zeros(frame.height, dtype=pl.UInt8, eager=True)
+        return Places((frame.row(0),), nowhere_else, (frame.height,))
     columns = [_encoded(frame[name]) for name in frame.columns]
     combined = combine([(codes, len(column.values)) for column, codes in columns])
     texts = [
