@@ -176,7 +176,7 @@ def test_more_lines_than_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         ("[1]", "Expected `object`, got `array`"),
         ("17", "Expected `object`, got `int`"),
-        ("{", "truncated"),
+        ("{", "ends too early"),
         ('{"body":NaN}', "malformed"),
         ('{"body":1} {}', "trailing characters"),
         ('{"body":1,"broker":7}', r"Expected `str \| null`, got `int` - at `\$.broker`"),
