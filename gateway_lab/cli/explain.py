@@ -50,5 +50,7 @@ def explain(
 def _event(text: str) -> Any:
     try:
         return json.loads(text)
+    except RecursionError:
+        raise BadParameter("nested too deep", param_hint="--event") from None
     except ValueError as error:
         raise BadParameter(f"not JSON: {error}", param_hint="--event") from None

@@ -9,6 +9,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 import gateway_lab as gl
+from gateway_lab.errors import CaptureError
 
 EXAMPLES = """
 `gateway-lab generate business -o business.parquet`
@@ -25,8 +26,12 @@ def generate(
     ],
     n: Annotated[int, Option("-n", min=0, help="How many messages.")] = 10_000,
     seed: Annotated[int, Option(help="Another seed, other messages.")] = 0,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write a capture of invented traffic, with all the oddities that real traffic has."""
+    if output.exists() and not overwrite:
+        hint = "choose another name, or say --overwrite"
+        raise CaptureError("this file exists already", where=str(output), hint=hint)
     err = Console(stderr=True, highlight=False)
     with err.status(f"Inventing {n:,} messages …"):
         gl.write_traffic(profile, output, n=n, seed=seed)

@@ -69,5 +69,17 @@ def facts(result: gl.Replay) -> dict[str, Any]:
 
 
 def closing(result: gl.Replay) -> str:
-    """Say what checking found, a line a finding."""
-    return "\n".join(map(str, result.findings))
+    """Say what checking found, a line a finding, and when the capture is another one's."""
+    return "\n".join([*map(str, result.findings), *_unread(result)])
+
+
+def _unread(result: gl.Replay) -> list[str]:
+    books = result.books()
+    if not books.messages or books.no_source < books.messages:
+        return []
+    channels = result.capture.frame.select("kind", "channel").unique().sort("kind", "channel")
+    found = [f"{kind}:{channel}" for kind, channel in channels.head(3).collect().iter_rows()]
+    shown = ", ".join(found)
+    text = f"no source of the config reads any of these messages; they are from {shown}"
+    hint = f"is it the right capture? else bind a source: --source NAME={found[0]}"
+    return [f"{text}\n  hint: {hint}"]

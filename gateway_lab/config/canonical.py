@@ -14,6 +14,7 @@ from typing import Any
 import rfc8785
 
 from gateway_lab.config.model import Part
+from gateway_lab.errors import ConfigError
 
 _LEFT_OUT = {"description", "owner", "tests", "expectations"}
 _ANNOTATIONS = frozenset(
@@ -52,15 +53,26 @@ def canonical_value(value: Any) -> bytes:
     """Write any JSON value in canonical form."""
     match value:
         case Mapping():
-            keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
-            items = (rfc8785.dumps(key) + b":" + canonical_value(value[key]) for key in keys)
+            keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
+            items = (_scalar(key) + b":" + canonical_value(value[key]) for key in keys)
             return b"{" + b",".join(items) + b"}"
         case list() | tuple():
             return b"[" + b",".join(map(canonical_value, value)) + b"]"
         case int() if not -_EXACT <= value <= _EXACT:
             return str(value).encode()
         case _:
-            return rfc8785.dumps(value)
+            return _scalar(value)
+
+
+def _scalar(value: Any) -> bytes:
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError:
+        shown = ascii(value) if len(ascii(value)) <= 60 else ascii(value)[:59] + "…"
+        raise ConfigError(
+            f"{shown} cannot be written as JSON",
+            hint="a text holds whole characters, not half of a surrogate pair; numbers are finite",
+        ) from None
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from gateway_lab.config.check_routes import check_routes
 from gateway_lab.config.check_tests import check_expectations, check_tests
 from gateway_lab.config.check_usage import check_usage
 from gateway_lab.config.compile import compile_into
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import GatewayConfig, require_config
 from gateway_lab.config.report import Report
 from gateway_lab.findings import Findings
 
@@ -22,6 +22,7 @@ def check(config: GatewayConfig) -> Findings:
         All findings, by their place in the file; for a config made in Python by theme: names,
         rules, channels, routes, deliveries, tests.
     """
+    require_config(config)
     report = Report(config.origin)
     plan = compile_into(config, report)
     check_sources(config, report)

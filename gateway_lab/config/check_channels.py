@@ -24,6 +24,8 @@ from gateway_lab.rules.tree import Field, column_name, references
 
 _BRACES = re.compile(r"\{[^{}]*\}")
 
+NAMES_HINT = "letters, digits, `-`, `_` and single dots within are safe everywhere"
+
 SAMPLE = "x"
 """Stands for the value of an expression; every protocol allows it anywhere in a name."""
 
@@ -50,7 +52,8 @@ def _check_channel(
         text, hint = "a source reads a fixed channel", "write the name out, or use `pattern`"
         report.add("source-is-template", path, text, hint)
     elif reason := protocol.check_channel(channel):
-        report.add("channel-refused", path, f"{protocol.name} refuses {channel!r}: {reason}")
+        text = f"{protocol.name} refuses {channel!r}: {reason}"
+        report.add("channel-refused", path, text, NAMES_HINT)
 
 
 def _check_pattern(
@@ -105,7 +108,7 @@ def _check_names(
     for plan in plans:
         if reason := protocol.check_channel(sample_channel(plan.channel)):
             text = f"{protocol.name} refuses every channel of this template: {reason}"
-            report.add("channel-refused", (*path, "channel"), text)
+            report.add("channel-refused", (*path, "channel"), text, NAMES_HINT)
 
 
 def _check_headers(path: DocumentPath, target: Target, protocol: Protocol, report: Report) -> None:
@@ -115,7 +118,8 @@ def _check_headers(path: DocumentPath, target: Target, protocol: Protocol, repor
             reason = "it belongs to the gateway or the broker"
         if reason:
             text = f"{protocol.name} refuses the header {header!r}: {reason}"
-            report.add("header-refused", (*path, "headers", header), text, is_key=True)
+            hint = "choose another name, such as x-origin"
+            report.add("header-refused", (*path, "headers", header), text, hint, is_key=True)
     passing = () if isinstance(target.pass_headers, str) else target.pass_headers
     for index, header in enumerate(passing):
         if protocol.is_control(header.lower()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_lab.config.check_channels import sample_channel
+from gateway_lab.config.check_channels import NAMES_HINT, sample_channel
 from gateway_lab.config.document import GatewayConfig
 from gateway_lab.config.model import Router
 from gateway_lab.config.overlap import can_write
@@ -52,7 +52,8 @@ def _check_letter(source: SourcePlan, path: DocumentPath, report: Report) -> Non
     if letter is None:
         return
     if reason := PROTOCOLS[letter.protocol].check_channel(sample_channel(letter.channel)):
-        report.add("channel-refused", path, f"{letter.protocol} refuses it: {reason}")
+        text = f"{letter.protocol} refuses it: {reason}"
+        report.add("channel-refused", path, text, NAMES_HINT)
     for address in source.addresses:
         if can_write(letter.channel, letter.broker, address, (), source=source.name):
             text = f"dead letters of {source.name!r} can come back to it"

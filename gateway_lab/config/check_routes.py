@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway_lab.config.document import GatewayConfig
 from gateway_lab.config.places import DocumentPath
-from gateway_lab.config.plan import Plan, RouterPlan
+from gateway_lab.config.plan import Plan, RoutePlan, RouterPlan
 from gateway_lab.config.report import Report
 from gateway_lab.errors import did_you_mean
 from gateway_lab.proof.analyse import analyse
@@ -24,33 +24,41 @@ from gateway_lab.rules.tree import column_name
 
 
 def check_routes(config: GatewayConfig, plan: Plan, report: Report) -> None:
-    """Report what proof claims of every enabled router whose rules could all be read."""
+    """Report what proof claims of every enabled router.
+
+    A route whose rule cannot be read is left out: of the others only what holds whatever it does
+    is reported.
+    """
     for name, router in plan.routers.items():
-        if _is_whole(config, plan, name):
-            places: dict[str, DocumentPath] = {
-                route.name: ("routers", name, "routes", index)
-                for index, route in enumerate(config.routers[name].routes)
-                if route.enabled
-            }
-            for claim in _claims(plan, router):
+        if not all(source in plan.sources for source in router.sources):
+            continue
+        places: dict[str, DocumentPath] = {
+            route.name: ("routers", name, "routes", index)
+            for index, route in enumerate(config.routers[name].routes)
+            if route.enabled
+        }
+        readable = _readable(config, router)
+        is_whole = len(readable) == len(router.routes)
+        for claim in _claims(plan, router, readable):
+            if is_whole or isinstance(claim, Unreachable | Shadowed | CannotOccur):
                 _report(claim, router, places, report)
 
 
-def _is_whole(config: GatewayConfig, plan: Plan, name: str) -> bool:
-    """Say whether all routes of a router were compiled, each with its condition."""
-    written = [route for route in config.routers[name].routes if route.enabled]
-    planned = plan.routers[name].routes
-    return all(each in plan.sources for each in plan.routers[name].sources) and all(
-        (route.when is None) == (known.condition is None)
-        for route, known in zip(written, planned, strict=True)
-    )
+def _readable(config: GatewayConfig, router: RouterPlan) -> list[RoutePlan]:
+    """Return the routes that have no condition, or one that was compiled."""
+    written = [route for route in config.routers[router.name].routes if route.enabled]
+    return [
+        known
+        for route, known in zip(written, router.routes, strict=True)
+        if (route.when is None) == (known.condition is None)
+    ]
 
 
-def _claims(plan: Plan, router: RouterPlan) -> tuple[Claim, ...]:
+def _claims(plan: Plan, router: RouterPlan, readable: list[RoutePlan]) -> tuple[Claim, ...]:
     sources = [plan.sources[name] for name in router.sources]
     routes = [
         RuleRoute(name=route.name, condition=route.condition, events=route.events)
-        for route in router.routes
+        for route in readable
     ]
     first = sources[0]
     choice = None
@@ -70,7 +78,8 @@ def _report(
     match claim:
         case Unreachable(route):
             path = (*places[route], "when")
-            report.add("route-never-matches", path, f"no message can match {route!r}")
+            hint = "no valid event meets all its parts: look at the values and bounds it asks for"
+            report.add("route-never-matches", path, f"no message can match {route!r}", hint)
         case Shadowed(route, by, witness):
             verb = "takes" if len(by) == 1 else "take"
             text = f"{' and '.join(map(repr, by))} {verb} every message that {route!r} could match"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway_lab.config.compile_batches import compile_batch
 from gateway_lab.config.compile_targets import compile_target
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import GatewayConfig, require_config
 from gateway_lab.config.model import Address, DeadLetter, EventChoice, Route, Router, Source
 from gateway_lab.config.names import ENDS, check_names
 from gateway_lab.config.places import DocumentPath
@@ -40,6 +40,7 @@ class Compiled:
 
 def compile_plan(config: GatewayConfig) -> Compiled:
     """Resolve every name, rule and template of a config; nothing is raised for what is wrong."""
+    require_config(config)
     report = Report(config.origin)
     plan = compile_into(config, report)
     findings = (*config.traps, *report.findings)

@@ -31,6 +31,7 @@ from gateway_lab.config.model import (
     Target,
 )
 from gateway_lab.config.places import Origin
+from gateway_lab.errors import ConfigError
 from gateway_lab.findings import Finding
 
 
@@ -308,3 +309,16 @@ class GatewayConfig(Named):
 
 def _listed(names: str | Sequence[str]) -> Sequence[str]:
     return [names] if isinstance(names, str) else names
+
+
+def require_config(value: object) -> None:
+    """Refuse what is no config, such as the path of one.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if not isinstance(value, GatewayConfig):
+        raise ConfigError(
+            f"this is a {type(value).__name__}, and no config",
+            hint="read it first: config = gl.read_config('routes.yaml')",
+        )

@@ -22,7 +22,7 @@ _ENDINGS = {".yaml", ".yml", ".json"}
 _NO_CONFIGS = {
     b"PAR1": (
         "a Parquet file, no config",
-        "a capture is the second argument, the config the first",
+        "a capture is named behind the config: replay CONFIG CAPTURE",
     ),
     b"\x1f\x8b": ("a compressed file, no config", "unpack it first"),
     b"PK\x03\x04": ("a zip file, no config", "unpack it first"),

@@ -32,11 +32,12 @@ def write(config: GatewayConfig, path: str | os.PathLike[str]) -> None:
     text = to_text(config, is_json=file.suffix == ".json")
     data = text.encode()
     if len(data) > MAX_BYTES:
-        raise ConfigError("the config is larger than 1 MiB", where=str(file))
+        hint = "split it: one gateway may serve several configs"
+        raise ConfigError("the config is larger than 1 MiB", where=str(file), hint=hint)
     try:
         _replace(file, data)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # a ValueError is about a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
         hint = "the file is as it was"
         raise ConfigError(f"cannot be written: {reason}", where=str(file), hint=hint) from None
 

@@ -32,7 +32,7 @@ def batch_frame(run: Run, name: str) -> pl.DataFrame:
     """
     if name not in run.plan.batches:
         problem = f"the config has no batch {name!r}"
-        raise ReplayError(problem, hint=did_you_mean(name, run.plan.batches))
+        raise ReplayError(problem, hint=did_you_mean(name, run.plan.batches) or "it has none")
     plan = run.plan.batches[name]
     inputs = batch_inputs(plan)
     pieces = list(run.ask_here(lambda seen: _messages(seen.streams, plan, inputs), "batches"))

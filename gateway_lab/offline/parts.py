@@ -17,6 +17,7 @@ import polars as pl
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.format import INVALID
 from gateway_lab.captures.write import ROW_GROUP_ROWS
+from gateway_lab.errors import CaptureError
 
 PART_ROWS = 20 * ROW_GROUP_ROWS
 """A million messages: enough for whole-column work to pay, few enough to fit anywhere."""
@@ -64,7 +65,15 @@ class Part:
 
 
 def parts_of(capture: Capture) -> tuple[Part, ...]:
-    """Split a capture; parts of a file never reach into the next one."""
+    """Split a capture; parts of a file never reach into the next one.
+
+    Raises:
+        CaptureError: It is no capture, but perhaps the path of one.
+    """
+    if not isinstance(capture, Capture):
+        problem = f"this is a {type(capture).__name__}, and no capture"
+        hint = "scan it first: capture = gl.scan_capture('monday.parquet')"
+        raise CaptureError(problem, hint=hint)
     masked = capture.is_masked
     if not capture.paths:
         name = (_token(capture),)

@@ -182,7 +182,8 @@ def _find_source(plan: Plan, message: object) -> str:
     if len(names) != 1:
         found = "several sources" if names else "no source"
         problem = f"{found} of the config could have read this message"
-        raise ReplayError(problem, hint=f"say source=…; {did_you_mean('', plan.sources)}")
+        known = did_you_mean("", plan.sources) or "the config has no sources"
+        raise ReplayError(problem, hint=f"say source=…; {known}")
     return names[0]
 
 

@@ -181,7 +181,9 @@ def _split(text: str) -> Iterator[str | tuple[int, int]]:
             at = fixed.end()
         elif expression := _EXPRESSION.match(text, at):
             if not expression[1].strip():
-                _refuse("template-syntax", "the braces are empty", text, at, expression.end())
+                hint = "name a field: {tenant_id}; a brace is written `{{` or `}}`"
+                problem = "the braces are empty"
+                _refuse("template-syntax", problem, text, at, expression.end(), hint=hint)
             yield expression.span(1)
             at = expression.end()
         else:
