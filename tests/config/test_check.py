@@ -258,3 +258,17 @@ def test_a_witness_is_the_message_of_a_test() -> None:
     document = config.model_dump(mode="json", exclude_unset=True)
     document["tests"] = [{"name": "w", "source": "s", "message": found.witness}]
     assert GatewayConfig.model_validate(document).tests[0].message.event == found.witness["event"]
+
+
+def test_a_rule_that_cannot_be_read_hides_nothing_of_the_others() -> None:
+    found = findings(
+        **route(
+            "{name: broken, when: nn > 1, to: [u]}",
+            "{name: one, when: n > 1, to: [u]}",
+            "{name: two, when: n > 20, to: [u]}",
+            unmatched="drop",
+        )
+    )
+    codes = {each.code for each in found}
+    assert {"unknown-name", "route-shadowed"} <= codes
+    assert "not-exhaustive" not in codes  # what the broken one takes is not known
