@@ -91,7 +91,7 @@ class Protocol:
     is_control: Callable[[str], bool]
 
 
-# --- the rule for values, the same for all protocols: docs/decisions/0010 says why ---
+# --- the rule for values, the same for all protocols: docs/decisions/0006 says why ---
 
 MAX_VALUE = 64
 

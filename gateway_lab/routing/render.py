@@ -124,7 +124,7 @@ def compile_render(target: TargetPlan, inputs: Sequence[Reference]) -> Render:
     )
 
 
-# --- the channel: every value in it is untrusted, docs/decisions/0010 ---
+# --- the channel: every value in it is untrusted, docs/decisions/0006 ---
 
 
 def compile_channel(
