@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway_lab.config.plan import RouterPlan
 from gateway_lab.messages.books import Outcome, Result
@@ -16,8 +16,7 @@ from gateway_lab.routing.routed import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Consequence:
+class Consequence(msgspec.Struct, frozen=True, gc=False):
     """One delivery that follows; `reason` is None where the target has the last word."""
 
     route: str | None
@@ -26,8 +25,7 @@ class Consequence:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
+class Conclusion(msgspec.Struct, frozen=True, gc=False):
     """What follows from one state of a router."""
 
     result: Result
