@@ -2,6 +2,8 @@
 
 Per router: matched + unmatched + invalid = messages in.
 Per target: delivered + dropped + dead_lettered = deliveries.
+Captured messages that no source reads are `no_source`, those whose handler did not run are
+`not_replayed`: they are counted beside the books, and never guessed into them.
 """
 
 from __future__ import annotations
@@ -23,10 +25,3 @@ class Outcome(StrEnum):
     DELIVERED = "delivered"
     DROPPED = "dropped"
     DEAD_LETTERED = "dead_lettered"
-
-
-class Unbooked(StrEnum):
-    """Captured messages that no router saw, by reason; never guessed into the books."""
-
-    NO_SOURCE = "no_source"
-    NOT_REPLAYED = "not_replayed"

@@ -121,7 +121,7 @@ def check_header(name: str) -> str | None:
 
 
 def is_control(name: str) -> bool:
-    """Say whether a header belongs to the gateway or to Kafka Connect."""
+    """Say whether a header belongs to the gateway or Kafka Connect."""
     return name.startswith((CONTROL_PREFIX, "__connect."))
 
 

@@ -43,7 +43,7 @@ Order = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carries:
-    """What a message may hold on a protocol; the page on protocols is made from this.
+    """What a message may hold on a protocol; docs/protocols.md is made from this.
 
     Attributes:
         key: `native`, or the header in which the gateway carries it.

@@ -1,4 +1,4 @@
-"""The codes that a `RuleError` may carry, and what each says."""
+"""The codes that a `RuleError`, of a rule or a template, may carry, and what each says."""
 
 from __future__ import annotations
 
@@ -18,5 +18,9 @@ RULE_CODES = {
     "division-by-zero": "A division by the constant zero is always NULL.",
     "always-null": "A constant expression overflows, or is NULL for another reason.",
     "null-comparison": "A comparison with the literal NULL is never true.",
+    "template-syntax": "The braces of the template cannot be read.",
+    "template-type": "Only text, integer and boolean have one spelling inside text.",
+    "channel-start": "A channel starts with fixed text, so that no message chooses it freely.",
+    "body-template": "The body is not JSON, or nests too deep, or holds too many values.",
 }
 """Code to one sentence; `config/codes.py` has the paragraphs."""

@@ -17,14 +17,6 @@ from gateway_lab.events.event_type import Kind, ValueType
 from gateway_lab.rules.tree import TEXT, Literal, Node, Reference, references
 from gateway_lab.rules.types import Scope, resolve
 
-TEMPLATE_CODES = {
-    "template-syntax": "The braces of the template cannot be read.",
-    "template-type": "Only text, integer and boolean have one spelling inside text.",
-    "channel-start": "A channel starts with fixed text, so that no message chooses it freely.",
-    "body-template": "The body is not JSON, or nests too deep, or holds too many values.",
-}
-"""Code to one sentence, beside those of `codes.py`."""
-
 MAX_TEXT = 4096
 """A template is not longer than a rule may be, in characters."""
 

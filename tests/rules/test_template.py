@@ -4,13 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_lab.config.codes import CODES
 from gateway_lab.errors import RuleError
 from gateway_lab.events.event_type import EventType, Kind, Schema
 from gateway_lab.rules.template import (
     MAX_DEPTH,
     MAX_TEXT,
-    TEMPLATE_CODES,
     BodyTemplateError,
     Template,
     check_channel_template,
@@ -210,7 +208,3 @@ def test_references_are_distinct_and_in_order():
         for each in template_references(first, second)
     ]
     assert names == ["count", "tenant_id", "key"]
-
-
-def test_every_code_has_its_place_in_the_catalogue():
-    assert set(TEMPLATE_CODES) <= set(CODES)
