@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway_lab.captures.generate import write_traffic as write_traffic
     from gateway_lab.captures.inference import infer_event_type as infer_event_type
     from gateway_lab.captures.read import scan_capture as scan_capture
-    from gateway_lab.config.document import GatewayConfig as GatewayConfig
+    from gateway_lab.config.gateway_config import GatewayConfig as GatewayConfig
     from gateway_lab.config.json_schema import json_schema as json_schema
     from gateway_lab.config.load import parse_config as parse_config
     from gateway_lab.config.load import read_config as read_config
@@ -53,7 +53,7 @@ _HOMES = {
     "Explanation": "routing.explanation",
     "Finding": "findings",
     "Findings": "findings",
-    "GatewayConfig": "config.document",
+    "GatewayConfig": "config.gateway_config",
     "GatewayLabError": "errors",
     "Message": "messages.message",
     "Replay": "offline.summary",

@@ -24,7 +24,7 @@ from gateway_lab.captures.rows import message_of
 from gateway_lab.captures.sampling import sample_rank
 from gateway_lab.captures.write import write_batches
 from gateway_lab.config.compile import compile_plan
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import CaptureError
 from gateway_lab.findings import Severity

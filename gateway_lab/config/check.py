@@ -10,12 +10,12 @@ from gateway_lab.config.check_routes import check_routes
 from gateway_lab.config.check_tests import check_expectations, check_tests
 from gateway_lab.config.check_usage import check_usage
 from gateway_lab.config.compile import compile_into
-from gateway_lab.config.document import GatewayConfig, require_config
+from gateway_lab.config.document import Document, require_config
 from gateway_lab.config.report import Report
 from gateway_lab.findings import Findings
 
 
-def check(config: GatewayConfig) -> Findings:
+def check(config: Document) -> Findings:
     """Check a config; an error among the findings refuses its export.
 
     Returns:

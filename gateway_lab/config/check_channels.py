@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.model import Address, Target
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.plan import Plan, TargetPlan
@@ -30,7 +30,7 @@ SAMPLE = "x"
 """Stands for the value of an expression; every protocol allows it anywhere in a name."""
 
 
-def check_sources(config: GatewayConfig, report: Report) -> None:
+def check_sources(config: Document, report: Report) -> None:
     """Check the channels, patterns and options of all sources."""
     for name, source in config.sources.items():
         for path, address in address_places(name, source):
@@ -80,7 +80,7 @@ def _check_options(
             report.add("option-refused", place, each.text, each.hint, is_key=each.is_key)
 
 
-def check_targets(config: GatewayConfig, plan: Plan, report: Report) -> None:
+def check_targets(config: Document, plan: Plan, report: Report) -> None:
     """Check the channels, headers and options of all targets, and what they cannot carry."""
     for name, target in config.targets.items():
         protocol = PROTOCOLS.get(config.brokers.get(target.broker, ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway_lab.config.check_channels import NAMES_HINT, sample_channel
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.model import Router
 from gateway_lab.config.overlap import can_write
 from gateway_lab.config.places import DocumentPath
@@ -13,7 +13,7 @@ from gateway_lab.findings import Severity
 from gateway_lab.protocols.registry import PROTOCOLS
 
 
-def check_dead_letters(config: GatewayConfig, plan: Plan, report: Report) -> None:
+def check_dead_letters(config: Document, plan: Plan, report: Report) -> None:
     """Check the dead letters of every source."""
     for name, source in config.sources.items():
         if source.dead_letter is None and config.dead_letter is None:
@@ -24,7 +24,7 @@ def check_dead_letters(config: GatewayConfig, plan: Plan, report: Report) -> Non
         _check_letter(planned, (*path, "channel"), report)
 
 
-def _require(config: GatewayConfig, name: str, report: Report) -> None:
+def _require(config: Document, name: str, report: Report) -> None:
     asking = [
         router_name
         for router_name, router in config.routers.items()

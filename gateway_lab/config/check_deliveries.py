@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeAlias
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.names import ENDS
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.report import Report
@@ -36,7 +36,7 @@ class _Use:
         return self.route == other.route or not self.is_first
 
 
-def check_double_deliveries(config: GatewayConfig, report: Report) -> None:
+def check_double_deliveries(config: Document, report: Report) -> None:
     """Report the destinations that one message of a source may reach twice."""
     for source in config.sources:
         by_destination: dict[Destination, list[_Use]] = {}
@@ -46,7 +46,7 @@ def check_double_deliveries(config: GatewayConfig, report: Report) -> None:
             _report_twice(source, uses, report)
 
 
-def _uses(config: GatewayConfig, source: str) -> Iterator[_Use]:
+def _uses(config: Document, source: str) -> Iterator[_Use]:
     for name, router in config.routers.items():
         if not router.enabled or source not in router.sources:
             continue
@@ -62,7 +62,7 @@ def _uses(config: GatewayConfig, source: str) -> Iterator[_Use]:
                 yield _Use(name, is_first, None, target, ("routers", name, "unmatched", index))
 
 
-def _destination(config: GatewayConfig, name: str) -> Destination:
+def _destination(config: Document, name: str) -> Destination:
     target = config.targets[name]
     return target.broker, target.channel, json.dumps(dict(target.options), sort_keys=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.overlap import can_write
 from gateway_lab.config.plan import Plan, RouterPlan, TargetPlan
 from gateway_lab.config.report import Report
@@ -12,7 +12,7 @@ from gateway_lab.events.event_type import EventType
 from gateway_lab.findings import Severity
 
 
-def check_loops(config: GatewayConfig, plan: Plan, report: Report) -> None:
+def check_loops(config: Document, plan: Plan, report: Report) -> None:
     """Report every target through which a message can come back to the source that it came from."""
     edges = set(_edges(plan))
     followers: dict[str, set[str]] = {}
@@ -64,7 +64,7 @@ def _way(start: str, goal: str, followers: Mapping[str, set[str]]) -> tuple[str,
     return None
 
 
-def _takes_all(config: GatewayConfig, plan: Plan, source: str, target: str) -> bool:
+def _takes_all(config: Document, plan: Plan, source: str, target: str) -> bool:
     """Say whether every message of a source goes to a target whose channel is fixed."""
     planned = plan.targets.get((source, target))
     return (

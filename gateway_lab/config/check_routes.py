@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.plan import Plan, RoutePlan, RouterPlan
 from gateway_lab.config.report import Report
@@ -23,7 +23,7 @@ from gateway_lab.proof.claims import (
 from gateway_lab.rules.tree import column_name
 
 
-def check_routes(config: GatewayConfig, plan: Plan, report: Report) -> None:
+def check_routes(config: Document, plan: Plan, report: Report) -> None:
     """Report what proof claims of every enabled router.
 
     A route whose rule cannot be read is left out: of the others only what holds whatever it does
@@ -44,7 +44,7 @@ def check_routes(config: GatewayConfig, plan: Plan, report: Report) -> None:
                 _report(claim, router, places, report)
 
 
-def _readable(config: GatewayConfig, router: RouterPlan) -> list[RoutePlan]:
+def _readable(config: Document, router: RouterPlan) -> list[RoutePlan]:
     """Return the routes that have no condition, or one that was compiled."""
     written = [route for route in config.routers[router.name].routes if route.enabled]
     return [

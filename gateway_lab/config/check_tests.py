@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.model import ConfigTest, Expected
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.report import Report
@@ -13,7 +13,7 @@ from gateway_lab.events.timestamps import parse_date_time
 from gateway_lab.protocols.registry import PROTOCOLS
 
 
-def check_tests(config: GatewayConfig, report: Report) -> None:
+def check_tests(config: Document, report: Report) -> None:
     """Check the names in every test, and that its message is one."""
     for index, test in enumerate(config.tests):
         path: DocumentPath = ("tests", index)
@@ -27,9 +27,7 @@ def check_tests(config: GatewayConfig, report: Report) -> None:
                 _require(report, place, "target", expected, config.targets)
 
 
-def _check_message(
-    config: GatewayConfig, test: ConfigTest, path: DocumentPath, report: Report
-) -> None:
+def _check_message(config: Document, test: ConfigTest, path: DocumentPath, report: Report) -> None:
     message = test.message
     if message.event is not None and message.body is not None:
         report.add("test-message", path, "both `event` and `body` are there", "keep one of them")
@@ -45,7 +43,7 @@ def _check_message(
         report.add("test-message", (*path, "channel"), text, "leave it out for the first one")
 
 
-def _reads(config: GatewayConfig, source: str, channel: str) -> bool:
+def _reads(config: Document, source: str, channel: str) -> bool:
     if source not in config.sources:
         return True
     return any(
@@ -60,7 +58,7 @@ def _reads(config: GatewayConfig, source: str, channel: str) -> bool:
 
 
 def _check_expected(
-    config: GatewayConfig, expected: Expected, path: DocumentPath, report: Report
+    config: Document, expected: Expected, path: DocumentPath, report: Report
 ) -> None:
     routers = config.routers
     if expected.target not in (None, "dead_letter", "drop"):
@@ -81,7 +79,7 @@ def _require(
         report.add("test-unknown-name", path, text, did_you_mean(name, known))
 
 
-def check_expectations(config: GatewayConfig, report: Report) -> None:
+def check_expectations(config: Document, report: Report) -> None:
     """Warn if the expectations were written for another version."""
     promised = config.expectations
     if promised is not None and promised.config_digest != config.digest:

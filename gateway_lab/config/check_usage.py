@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.report import Report
 from gateway_lab.config.settings_used import settings_used
 from gateway_lab.config.uses import broker_uses, event_uses, target_lists
 
 
-def check_usage(config: GatewayConfig, report: Report) -> None:
+def check_usage(config: Document, report: Report) -> None:
     """Note what is never used and what is disabled."""
     routers = [each for each in config.routers.values() if each.enabled]
     readers = [source for router in routers for source in router.sources]
@@ -25,7 +25,7 @@ def check_usage(config: GatewayConfig, report: Report) -> None:
     _check_batches(config, report)
 
 
-def _check_batches(config: GatewayConfig, report: Report) -> None:
+def _check_batches(config: Document, report: Report) -> None:
     """Warn of batches whose work goes nowhere."""
     for name, batch in config.batches.items():
         path = ("batches", name)
@@ -45,7 +45,7 @@ def _note_unused(table: str, names: Iterable[str], used: Iterable[str], report: 
             report.add("unused", (table, name), text, "use it or remove it", is_key=True)
 
 
-def _note_disabled(config: GatewayConfig, report: Report) -> None:
+def _note_disabled(config: Document, report: Report) -> None:
     for name, router in config.routers.items():
         if not router.enabled:
             report.add(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway_lab.config.compile_batches import compile_batch
 from gateway_lab.config.compile_targets import compile_target
-from gateway_lab.config.document import GatewayConfig, require_config
+from gateway_lab.config.document import Document, require_config
 from gateway_lab.config.model import Address, DeadLetter, EventChoice, Route, Router, Source
 from gateway_lab.config.names import ENDS, check_names
 from gateway_lab.config.places import DocumentPath
@@ -38,7 +38,7 @@ class Compiled:
     findings: tuple[Finding, ...]
 
 
-def compile_plan(config: GatewayConfig) -> Compiled:
+def compile_plan(config: Document) -> Compiled:
     """Resolve every name, rule and template of a config; nothing is raised for what is wrong."""
     require_config(config)
     report = Report(config.origin)
@@ -47,7 +47,7 @@ def compile_plan(config: GatewayConfig) -> Compiled:
     return Compiled(None if report.has_errors else plan, findings)
 
 
-def compile_into(config: GatewayConfig, report: Report) -> Plan:
+def compile_into(config: Document, report: Report) -> Plan:
     """Compile what can be compiled; what is wrong goes into the report and is left out."""
     return _Compiler(config, report).plan()
 
@@ -55,7 +55,7 @@ def compile_into(config: GatewayConfig, report: Report) -> Plan:
 class _Compiler:
     """Compiles one config; what cannot be compiled is reported and left out."""
 
-    def __init__(self, config: GatewayConfig, report: Report) -> None:
+    def __init__(self, config: Document, report: Report) -> None:
         self._config, self._report = config, report
         check_names(config, report)
         self._scopes = Scopes(config, report)

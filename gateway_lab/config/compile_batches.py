@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway_lab.config.compile_targets import compile_target
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.durations import duration_us
 from gateway_lab.config.plan import BatchPlan
 from gateway_lab.config.report import Report
@@ -27,7 +27,7 @@ _SCHEMAS: dict[Kind, dict[str, Any]] = {
 
 
 def compile_batch(
-    config: GatewayConfig,
+    config: Document,
     name: str,
     types: Mapping[str, EventType],
     scopes: Scopes,

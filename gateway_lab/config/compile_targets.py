@@ -6,7 +6,7 @@ import json
 from typing import Literal
 
 from gateway_lab.config.canonical import canonical_value
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.model import Target
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.plan import TargetPlan
@@ -21,7 +21,7 @@ from gateway_lab.rules.template import (
 
 
 def compile_target(
-    config: GatewayConfig, name: str, scope: KeyedScope, report: Report
+    config: Document, name: str, scope: KeyedScope, report: Report
 ) -> TargetPlan | None:
     """Type a target for one scope; None if it is wrong, and then that is in the report."""
     target, path = config.targets[name], ("targets", name)

@@ -7,20 +7,18 @@ routes. What is wrong inside a rule is no error here: `check` says it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from gateway_lab.config.document import Document
 from gateway_lab.config.model import FrozenDict, Name, Part, Route, Router, Setting, Source, Target
 from gateway_lab.config.refusals import refusals
 from gateway_lab.config.settings_used import settings_used
 from gateway_lab.config.uses import target_lists
 from gateway_lab.errors import ConfigError, did_you_mean
 
-if TYPE_CHECKING:
-    from gateway_lab.config.document import GatewayConfig
-
-C = TypeVar("C", bound="GatewayConfig")
+C = TypeVar("C", bound=Document)
 T = TypeVar("T")
 P = TypeVar("P", bound=Part)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.model import FORMAT
 from gateway_lab.protocols.registry import PROTOCOLS
 
@@ -62,7 +62,7 @@ EVENT_SCHEMA: Mapping[str, Any] = {
 
 def json_schema() -> dict[str, Any]:
     """Return the schema (draft 2020-12) of a whole config."""
-    schema: dict[str, Any] = _tidy(GatewayConfig.model_json_schema(by_alias=True))
+    schema: dict[str, Any] = _tidy(Document.model_json_schema(by_alias=True))
     parts = schema["$defs"]
     parts["EventSchema"] = dict(EVENT_SCHEMA)
     (events,) = schema["properties"]["events"]["patternProperties"]

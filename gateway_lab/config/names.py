@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.model import RESERVED_NAMES
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.plan import INVALID
@@ -19,7 +19,7 @@ ENDS = ("drop", "dead_letter")
 _TABLES = ("settings", "brokers", "events", "sources", "targets", "routers", "batches")
 
 
-def check_names(config: GatewayConfig, report: Report) -> None:
+def check_names(config: Document, report: Report) -> None:
     """Report every name that is unknown, reserved or there twice."""
     _reserved(config, report)
     _brokers(config, report)
@@ -30,7 +30,7 @@ def check_names(config: GatewayConfig, report: Report) -> None:
     _duplicates(config, report)
 
 
-def _reserved(config: GatewayConfig, report: Report) -> None:
+def _reserved(config: Document, report: Report) -> None:
     for table in _TABLES:
         words = {INVALID} if table == "events" else RESERVED_NAMES
         for name in getattr(config, table):
@@ -42,18 +42,18 @@ def _reserved(config: GatewayConfig, report: Report) -> None:
             report.add("reserved-name", path, f"{name!r} is a reserved word", "choose another")
 
 
-def _route_names(config: GatewayConfig) -> Iterator[tuple[DocumentPath, str]]:
+def _route_names(config: Document) -> Iterator[tuple[DocumentPath, str]]:
     for router_name, router in config.routers.items():
         for index, route in enumerate(router.routes):
             yield ("routers", router_name, "routes", index, "name"), route.name
 
 
-def _brokers(config: GatewayConfig, report: Report) -> None:
+def _brokers(config: Document, report: Report) -> None:
     for path, alias in broker_uses(config):
         _require(report, "unknown-broker", path, "broker", alias, config.brokers)
 
 
-def _addresses(config: GatewayConfig, report: Report) -> None:
+def _addresses(config: Document, report: Report) -> None:
     for name, source in config.sources.items():
         path: DocumentPath = ("sources", name)
         given = [source.broker, source.channel, source.pattern]
@@ -70,12 +70,12 @@ def _addresses(config: GatewayConfig, report: Report) -> None:
                 )
 
 
-def _events(config: GatewayConfig, report: Report) -> None:
+def _events(config: Document, report: Report) -> None:
     for path, event in event_uses(config):
         _require(report, "unknown-event", path, "event type", event, config.events)
 
 
-def _sources(config: GatewayConfig, report: Report) -> None:
+def _sources(config: Document, report: Report) -> None:
     for name, router in config.routers.items():
         for index, source in enumerate(router.sources):
             path: DocumentPath = ("routers", name, "source")
@@ -86,7 +86,7 @@ def _sources(config: GatewayConfig, report: Report) -> None:
         _require(report, "unknown-source", path, "source", batch.source, config.sources)
 
 
-def _targets(config: GatewayConfig, report: Report) -> None:
+def _targets(config: Document, report: Report) -> None:
     for path, targets in target_lists(config):
         if not targets and path[0] != "batches":
             hint = "name targets, or write [drop]"
@@ -108,7 +108,7 @@ def _check_list(
             report.add("mixed-targets", place, f"`{target}` stands beside other targets")
 
 
-def _duplicates(config: GatewayConfig, report: Report) -> None:
+def _duplicates(config: Document, report: Report) -> None:
     for name, router in config.routers.items():
         places: list[tuple[DocumentPath, str]] = [
             (("routers", name, "routes", index, "name"), route.name)

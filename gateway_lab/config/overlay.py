@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr
 
-from gateway_lab.config.document import GatewayConfig
-from gateway_lab.config.load import build, parse_document, read_file
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.model import Duration, FrozenDict, Json, Name, Part, Table
 from gateway_lab.config.places import DocumentPath, Origin
+from gateway_lab.config.reading import build, parse_document, read_file
 from gateway_lab.config.scopes import fits
 from gateway_lab.errors import ConfigError, did_you_mean
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from gateway_lab.config.document import Document
 from gateway_lab.config.edit import require_name, require_route_name
 from gateway_lab.config.language import texts
 from gateway_lab.config.settings_used import rename_setting_in
 
-if TYPE_CHECKING:
-    from gateway_lab.config.document import GatewayConfig
-
-C = TypeVar("C", bound="GatewayConfig")
+C = TypeVar("C", bound=Document)
 
 
 def rename_part(config: C, table: str, name: str, new: str) -> C:

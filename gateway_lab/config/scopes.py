@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from gateway_lab.config.canonical import canonical_value
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.model import EventChoice, Setting, Source
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.plan import INVALID
@@ -52,7 +52,7 @@ class Scopes:
         events: Those that could be read.
     """
 
-    def __init__(self, config: GatewayConfig, report: Report) -> None:
+    def __init__(self, config: Document, report: Report) -> None:
         self._config = config
         self.settings = _settings(config.settings, report)
         self.events = _event_types(config.events, report)

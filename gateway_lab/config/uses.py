@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from gateway_lab.config.document import Document
 from gateway_lab.config.model import Address, DeadLetter, EventChoice, Source
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.plan import INVALID
 
-if TYPE_CHECKING:
-    from gateway_lab.config.document import GatewayConfig
 
-
-def broker_uses(config: GatewayConfig) -> Iterator[tuple[DocumentPath, str]]:
+def broker_uses(config: Document) -> Iterator[tuple[DocumentPath, str]]:
     """Yield every place that names a broker."""
     letters: list[tuple[DocumentPath, DeadLetter | None]] = [(("dead_letter",), config.dead_letter)]
     for name, source in config.sources.items():
@@ -29,7 +26,7 @@ def broker_uses(config: GatewayConfig) -> Iterator[tuple[DocumentPath, str]]:
             yield (*path, "broker"), letter.broker
 
 
-def event_uses(config: GatewayConfig) -> Iterator[tuple[DocumentPath, str]]:
+def event_uses(config: Document) -> Iterator[tuple[DocumentPath, str]]:
     """Yield every place where a source names an event type."""
     for name, source in config.sources.items():
         path: DocumentPath = ("sources", name, "event")
@@ -44,7 +41,7 @@ def event_uses(config: GatewayConfig) -> Iterator[tuple[DocumentPath, str]]:
             yield ("sources", name, "handler", "returns"), source.handler.returns
 
 
-def target_lists(config: GatewayConfig) -> Iterator[tuple[DocumentPath, tuple[str, ...]]]:
+def target_lists(config: Document) -> Iterator[tuple[DocumentPath, tuple[str, ...]]]:
     """Yield every list of targets with its place."""
     for name, router in config.routers.items():
         for index, route in enumerate(router.routes):

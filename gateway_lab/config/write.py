@@ -9,15 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway_lab.config.check import check
-from gateway_lab.config.document import GatewayConfig
-from gateway_lab.config.load import parse_config
+from gateway_lab.config.document import Document
+from gateway_lab.config.reading import parse_as
 from gateway_lab.config.yaml_text import MAX_BYTES
 from gateway_lab.config.yaml_writer import to_fresh_yaml, to_json, to_tidy_yaml, to_yaml
 from gateway_lab.errors import ConfigError
 from gateway_lab.findings import Severity
 
 
-def write(config: GatewayConfig, path: str | os.PathLike[str]) -> None:
+def write(config: Document, path: str | os.PathLike[str]) -> None:
     """Write a config as YAML, or as JSON where the name ends so; an old file is replaced at once.
 
     Args:
@@ -42,7 +42,7 @@ def write(config: GatewayConfig, path: str | os.PathLike[str]) -> None:
         raise ConfigError(f"cannot be written: {reason}", where=str(file), hint=hint) from None
 
 
-def to_text(config: GatewayConfig, *, is_json: bool = False) -> str:
+def to_text(config: Document, *, is_json: bool = False) -> str:
     """Return the text that `write` writes, without asking whether the config has errors."""
     if is_json:
         return to_json(config)
@@ -50,7 +50,7 @@ def to_text(config: GatewayConfig, *, is_json: bool = False) -> str:
     return text if _reads_back(text, config) else to_fresh_yaml(config)
 
 
-def format_config(config: GatewayConfig) -> str:
+def format_config(config: Document) -> str:
     """Return the text of a config in one style; what it means and its comments stay.
 
     A config made in Python is written like any new one; JSON stays JSON.
@@ -62,7 +62,7 @@ def format_config(config: GatewayConfig) -> str:
     return text if _reads_back(text, config) else base
 
 
-def refuse_errors(config: GatewayConfig) -> None:
+def refuse_errors(config: Document) -> None:
     """Refuse a config that has an error.
 
     Raises:
@@ -77,9 +77,9 @@ def refuse_errors(config: GatewayConfig) -> None:
         raise ConfigError.of(problems)
 
 
-def _reads_back(text: str, config: GatewayConfig) -> bool:
+def _reads_back(text: str, config: Document) -> bool:
     try:
-        return parse_config(text) == config
+        return parse_as(Document, text) == config
     except ConfigError:
         return False
 

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, ScalarString
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.document import Document
 from gateway_lab.config.yaml_text import read_text
 
 _PLAIN = re.compile(
@@ -29,7 +29,7 @@ _TABLES = {"settings", "brokers", "events", "sources", "targets", "routers", "ba
 """Sections whose order is the user's; inside a thing, keys stand where they were written."""
 
 
-def document_of(config: GatewayConfig) -> dict[str, Any]:
+def document_of(config: Document) -> dict[str, Any]:
     """Return the document as plain data: what was given, without the defaults."""
     given: dict[str, Any] = json.loads(config.model_dump_json(exclude_unset=True))
     document = {"gateway_lab": config.gateway_lab, **given}
@@ -38,12 +38,12 @@ def document_of(config: GatewayConfig) -> dict[str, Any]:
     return {name: document[name] for name in names if name in document}
 
 
-def to_json(config: GatewayConfig) -> str:
+def to_json(config: Document) -> str:
     """Write a config as JSON."""
     return json.dumps(document_of(config), ensure_ascii=False, indent=2) + "\n"
 
 
-def to_yaml(config: GatewayConfig) -> str:
+def to_yaml(config: Document) -> str:
     """Write a config as YAML; the same config over the same file is always the same text."""
     document = document_of(config)
     base = config.base_text
@@ -52,7 +52,7 @@ def to_yaml(config: GatewayConfig) -> str:
     return "".join(_merged_sections(base, document))
 
 
-def to_fresh_yaml(config: GatewayConfig) -> str:
+def to_fresh_yaml(config: Document) -> str:
     """Write a config as YAML in our own style, without comments."""
     sections = [_section(key, value) for key, value in document_of(config).items()]
     return "".join(f"\n{text}" if text.count("\n") > 1 else text for text in sections)

@@ -13,7 +13,7 @@ import polars as pl
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.judge import Judge
 from gateway_lab.config.check import check as check_document
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.places import DocumentPath
 from gateway_lab.config.report import Report
 from gateway_lab.events.event_type import EventType, Schema

@@ -95,9 +95,12 @@ def views(pair: Pair, part: Part, sources: Sources, *, is_handled: bool) -> tupl
 
 
 def compare(pair: Pair, old: View, new: View) -> Iterator[Compared]:
-    """Compare all deliveries of a part; routers that are the same in both are same at once."""
+    """Compare all deliveries of a part; a router that is the same in both is only counted."""
     for source, router in _routers(pair):
-        yield from _compare_router(pair, old, new, source, router)
+        if _is_alike(pair, old, new, source, router):
+            yield from _count_router(new, source[1] or "", router[1])
+        else:
+            yield from _compare_router(pair, old, new, source, router)
 
 
 _Named: TypeAlias = tuple[str | None, str | None]
@@ -127,6 +130,43 @@ def _paired(
         yield name, pair.renamed(name) if pair.renamed(name) in new else None
     known = {pair.renamed(name) for name in old}
     yield from ((None, name) for name in new if name not in known)
+
+
+# --- a router that is the same ---
+
+
+def _is_alike(pair: Pair, old: View, new: View, source: _Named, router: _Named) -> bool:
+    """Say whether both configs do the same with the messages of a source in a router."""
+    before, behind = pair.old.sources.get(source[0] or ""), pair.new.sources.get(source[1] or "")
+    if before is None or behind is None or before.name != behind.name or pair.rename:
+        return False
+    if _seen(old, before.name) != _seen(new, behind.name):
+        return False
+    if router == _INVALID:
+        return before.on_invalid == behind.on_invalid
+    one, other = pair.old.routers.get(router[0] or ""), pair.new.routers.get(router[1] or "")
+    if one is None or one != other:
+        return False
+    targets = {*one.unmatched, *(name for route in one.routes for name in route.targets)}
+    plans = ((before.name, name) for name in targets)
+    return all(pair.old.targets.get(each) == pair.new.targets.get(each) for each in plans)
+
+
+def _seen(seen: View, source: str) -> list[object]:
+    """Name what a source's messages are, and how they are judged."""
+    streams: list[object] = [each.key for each in seen.streams if each.source.name == source]
+    return [*streams, *(each.rows.to_list() for each in seen.untyped if each.source.name == source)]
+
+
+def _count_router(seen: View, source: str, router: str | None) -> Iterator[Compared]:
+    side = _side(seen, source, router, is_router=router is not None)
+    counts = dict(side.codes.value_counts(name="count").rows())
+    place = _place(source, router)
+    for number, (conclusion, _) in enumerate(side.found, start=1):
+        find = partial(_rows_in, side.codes, number)
+        for each in conclusion.deliveries if number in counts else ():
+            way = _way(place, Change.SAME, each, each)
+            yield Compared(way=way, count=counts[number], find=find)
 
 
 # --- one router ---
@@ -189,16 +229,7 @@ def _compare_router(
     behind = _side(new, source[1], router[1], is_router=is_router)
     sizes = (len(before.found) + 1, len(behind.found) + 1)
     combined = combine([(before.codes, sizes[0]), (behind.codes, sizes[1])])
-    name = router[1] or router[0]
-    place = Way(
-        source=source[1] or source[0] or "",
-        router=name,
-        change=Change.SAME,
-        old=None,
-        new=None,
-        old_route=None,
-        new_route=None,
-    )
+    place = _place(source[1] or source[0] or "", router[1] or router[0])
     counts = combined.index.value_counts(name="count").sort(combined.index.name)["count"]
     by_state = zip(counts, *(codes.to_list() for codes in combined.codes), strict=True)
     for state, (count, code, later) in enumerate(by_state):
@@ -211,6 +242,18 @@ def _compare_router(
                 yield Compared(way=way, count=count, find=find)
             else:
                 yield from _altered(way, find(), plans)
+
+
+def _place(source: str, router: str | None) -> Way:
+    return Way(
+        source=source,
+        router=router,
+        change=Change.SAME,
+        old=None,
+        new=None,
+        old_route=None,
+        new_route=None,
+    )
 
 
 def _rows_in(index: pl.Series, state: int) -> pl.Series:

@@ -10,7 +10,7 @@ import polars as pl
 
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.format import TIME
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.errors import ExpectationError, ReplayError, did_you_mean
 from gateway_lab.offline.compare import Change, Compared, Pair, Way, compare, views
 from gateway_lab.offline.documents import document_changes

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 import polars as pl
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 
 _LEFT_OUT = {"tests", "expectations"}
 _ABSENT = object()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.read import scan_capture
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.model import Expectations, ExpectedRouter, ExpectedTarget
 from gateway_lab.config.overlay import Overlay, with_overlay
 from gateway_lab.errors import ConfigError, ExpectationError

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 
 from gateway_lab.captures.capture import Capture
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.offline.books import check_books
 from gateway_lab.offline.summary import Replay
 from gateway_lab.offline.tally import Tally, tally

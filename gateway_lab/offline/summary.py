@@ -13,7 +13,7 @@ from functools import cached_property, partial
 import polars as pl
 
 from gateway_lab.captures.capture import Capture
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.findings import Finding
 from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.batched import batch_frame

@@ -17,7 +17,7 @@ from gateway_lab.captures.binding import Sources
 from gateway_lab.captures.capture import Capture
 from gateway_lab.config.canonical import canonical_json
 from gateway_lab.config.compile import compile_plan
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ReplayError

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from gateway_lab.config.compile import compile_plan
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.plan import Plan, RoutePlan, RouterPlan, SourcePlan
 from gateway_lab.config.readers import readers
 from gateway_lab.errors import ConfigError, ReplayError, did_you_mean

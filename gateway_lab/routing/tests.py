@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway_lab.config.compile import compile_plan
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.model import ConfigTest, Expected
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ConfigError, ReplayError

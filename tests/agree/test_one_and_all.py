@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway_lab.captures.capture import Capture
 from gateway_lab.config.compile import compile_plan
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.messages.books import Outcome
 from gateway_lab.offline.run import replay
 from gateway_lab.routing.route import SourceRouter, compile_source

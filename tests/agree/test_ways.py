@@ -23,7 +23,7 @@ from gateway_lab.captures.format import COLUMNS, CaptureMetadata
 from gateway_lab.captures.read import scan_capture
 from gateway_lab.captures.rows import message_of
 from gateway_lab.config.compile import compile_plan
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import read_config
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import RuleError

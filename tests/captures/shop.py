@@ -8,7 +8,7 @@ import gateway_lab as gl
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.judge import Judge
 from gateway_lab.config.compile import compile_plan
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.plan import Plan
 from tests.captures.made import a_capture
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import read_config
 
 BUSINESS = Path(__file__).parent / "business.yaml"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_lab.config.canonical import canonical_json, canonical_value
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 
 SAFE = st.integers(-(2**53) + 1, 2**53 - 1)

@@ -6,7 +6,7 @@ import pytest
 
 from gateway_lab.config.check import check
 from gateway_lab.config.codes import CODES
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.findings import Finding, Severity
 

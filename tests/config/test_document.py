@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway_lab.config.check import check
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError
 from gateway_lab.findings import Severity

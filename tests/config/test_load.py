@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config, read_config
 from gateway_lab.errors import ConfigError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.overlay import parse_overlay, read_overlay, with_overlay
 from gateway_lab.config.write import to_text
 from gateway_lab.errors import ConfigError

@@ -12,7 +12,7 @@ import pytest
 
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.format import COLUMNS, CaptureMetadata
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.offline.cache import CACHE
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from gateway_lab.captures.capture import Capture
 from gateway_lab.config.check import check as check_document
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.findings import Finding
 from gateway_lab.offline.check import check

@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 
 from gateway_lab.captures.capture import Capture
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.offline import deliveries
 from gateway_lab.offline.run import replay
 from tests.offline.conftest import MakeCapture, message, order

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway_lab.captures.capture import Capture
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ExpectationError, ReplayError
 from gateway_lab.offline.diff import diff

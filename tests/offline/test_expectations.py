@@ -6,7 +6,7 @@ import pytest
 
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.read import scan_capture
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import read_config
 from gateway_lab.errors import ConfigError, ExpectationError
 from gateway_lab.offline.expectations import check_expectations, export

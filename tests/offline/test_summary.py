@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from gateway_lab.captures.capture import Capture
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.errors import ReplayError
 from gateway_lab.messages.mask import show_private
 from gateway_lab.offline.books import check_books

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway_lab.config.compile import compile_plan
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.config.plan import Plan
 from gateway_lab.messages.message import Message
