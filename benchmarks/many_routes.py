@@ -14,7 +14,7 @@ from benchmarks.table import Figure, interleaved, seconds, show
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.format import COLUMNS, CaptureMetadata
 from gateway_lab.config.compile import compile_plan
-from gateway_lab.config.document import GatewayConfig
+from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.offline.cache import CACHE
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.decide import decide
