@@ -294,10 +294,10 @@ class Replay:
         }
 
     def __repr__(self) -> str:
-        return as_text(self)
+        return as_text(self.config, self.books(), self.findings)
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        return as_html(repr(self), (self.routers(), self.targets()))
 
 
 def _in_order(frame: pl.DataFrame, orders: dict[str, list[str]]) -> pl.DataFrame:

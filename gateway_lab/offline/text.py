@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 import polars as pl
 
-if TYPE_CHECKING:
-    from gateway_lab.offline.summary import Replay
+from gateway_lab.config.gateway_config import GatewayConfig
+from gateway_lab.findings import Finding
+from gateway_lab.offline.books import Books
 
 SHOWN = 30
 """Rows of a table that are shown."""
 
 
-def as_text(replay: Replay) -> str:
-    """Show config, capture and books."""
-    name, digest = replay.config.name, replay.config.digest[:12]
-    lines = [f"Replay of {name} {digest}: {replay.books()}"]
-    lines += [f"  {each.severity} [{each.code}] {each.text}" for each in replay.findings[:SHOWN]]
+def as_text(config: GatewayConfig, books: Books, findings: Sequence[Finding]) -> str:
+    """Show config and books."""
+    lines = [f"Replay of {config.name} {config.digest[:12]}: {books}"]
+    lines += [f"  {each.severity} [{each.code}] {each.text}" for each in findings[:SHOWN]]
     return "\n".join(lines)
 
 
-def as_html(replay: Replay) -> str:
-    """Show the books as tables."""
-    head, *rest = as_text(replay).splitlines()
-    unread = [line for line in rest if "no_source" in line or "not_replayed" in line]
-    notes = [f"[{each.code}] {each.text}" for each in replay.findings[:SHOWN]]
-    paragraphs = "".join(f"<p>{escape(line.strip())}</p>" for line in [head, *unread, *notes])
-    tables = "".join(map(html_table, (replay.routers(), replay.targets())))
-    return f"<div>{paragraphs}{tables}</div>"
+def as_html(text: str, tables: Sequence[pl.DataFrame]) -> str:
+    """Show the text of a replay with the books as tables."""
+    head, *rest = text.splitlines()
+    kept = ("no_source", "not_replayed", "[")
+    lines = [head, *(line for line in rest if any(word in line for word in kept))]
+    paragraphs = "".join(f"<p>{escape(line.strip())}</p>" for line in lines)
+    return f"<div>{paragraphs}{''.join(map(html_table, tables))}</div>"
 
 
 def html_table(frame: pl.DataFrame) -> str:

@@ -7,7 +7,7 @@ values are masked before they get into an explanation, so that nothing made of i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from gateway_lab.config.compile import compile_plan
@@ -19,8 +19,9 @@ from gateway_lab.findings import Severity
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.mask import is_private_shown, mask_text
 from gateway_lab.messages.message import Message
+from gateway_lab.routing.explained import ChangeRow, ClauseRow, Explained, TargetRow
 from gateway_lab.routing.route import SourceRouter, compile_source
-from gateway_lab.routing.routed import Decision, Delivery, Routed
+from gateway_lab.routing.routed import Delivery, Routed
 from gateway_lab.routing.sample import encode_event, make_message
 from gateway_lab.routing.show_explanation import as_html, as_text, show_value
 from gateway_lab.rules.explain import Clause, changes_needed, evaluate, explain_condition
@@ -40,71 +41,10 @@ OTHER_TYPE = "other event type"
 _RESULTS = {True: "TRUE", False: "FALSE", None: "NULL"}
 
 
-@dataclass(frozen=True, slots=True)
-class ClauseRow:
-    """One clause of a route.
+class Explanation(Explained):
+    """Why one message goes where it goes; printed, or shown as a table in a notebook."""
 
-    Attributes:
-        clause: As written.
-        values: What it refers to and what the message has there: `priority = "high"`.
-        result: TRUE, FALSE, NULL, `not reached` or `other event type`.
-        decided: Whether it made the result of the route's condition.
-    """
-
-    router: str
-    route: str
-    clause: str
-    values: str
-    result: str
-    decided: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeRow:
-    """A clause that would have to change for a route to match that was reached and did not."""
-
-    router: str
-    route: str
-    clause: str
-    values: str
-    wanted: str
-
-
-@dataclass(frozen=True, slots=True)
-class TargetRow:
-    """One delivery; the channel of a dead letter is where the letter goes."""
-
-    router: str | None
-    route: str | None
-    target: str
-    broker: str | None
-    channel: str | None
-    outcome: str
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why one message goes where it goes; printed, or shown as a table in a notebook.
-
-    Attributes:
-        source: The source it was explained for.
-        event_type: The event type chosen; None where there is none.
-        invalid: Why the message is invalid, None if it is valid.
-        decisions: What became of it in each router.
-        clause_rows: All clauses of all routes, in the order of the document.
-        target_rows: Its deliveries.
-        change_rows: For each route that was reached and did not match a smallest set of clauses
-            that would have to change, each taken by itself.
-    """
-
-    source: str
-    event_type: str | None
-    invalid: str | None
-    decisions: tuple[Decision, ...]
-    clause_rows: tuple[ClauseRow, ...]
-    target_rows: tuple[TargetRow, ...]
-    change_rows: tuple[ChangeRow, ...]
+    __slots__ = ()
 
     @property
     def clauses(self) -> pl.DataFrame:

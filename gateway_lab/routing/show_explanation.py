@@ -6,14 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway_lab.events.event_type import Kind, ValueType
+from gateway_lab.routing.explained import ChangeRow, Explained, TargetRow
 from gateway_lab.rules.fill import time_of
 from gateway_lab.rules.tree import Value
-
-if TYPE_CHECKING:
-    from gateway_lab.routing.explanation import ChangeRow, Explanation, TargetRow
 
 LONGEST = 60
 """A value is cut behind so many characters."""
@@ -49,12 +47,12 @@ def _harmless(text: str) -> str:
 _MARKS = {"matched": "✓", "TRUE": "✓", "FALSE": "✗", "NULL": "?"}
 
 
-def as_text(explanation: Explanation) -> str:
+def as_text(explanation: Explained) -> str:
     """Tell it router by router; `*` marks the clauses that decided."""
     return "\n".join(_lines(explanation))
 
 
-def _lines(explanation: Explanation) -> Iterator[str]:
+def _lines(explanation: Explained) -> Iterator[str]:
     yield f"source {explanation.source}, event type {explanation.event_type or 'none'}"
     if explanation.invalid:
         yield f"invalid: {explanation.invalid}"
@@ -67,7 +65,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield from _change_lines(explanation, decision.router)
 
 
-def _route_lines(explanation: Explanation, router: str) -> Iterator[str]:
+def _route_lines(explanation: Explained, router: str) -> Iterator[str]:
     rows = [row for row in explanation.clause_rows if row.router == router]
     for route, clauses in groupby(rows, key=lambda row: row.route):
         yield f"  route {route}"
@@ -77,7 +75,7 @@ def _route_lines(explanation: Explanation, router: str) -> Iterator[str]:
             yield f"    {mark} {row.clause}   {row.result}{' *' if row.decided else ''}{values}"
 
 
-def _target_lines(explanation: Explanation, router: str | None) -> Iterator[str]:
+def _target_lines(explanation: Explained, router: str | None) -> Iterator[str]:
     for row in explanation.target_rows:
         if row.router == router:
             yield f"  → {_delivery(row)}"
@@ -89,7 +87,7 @@ def _delivery(row: TargetRow) -> str:
     return f"{row.target} {row.outcome.replace('_', '-')}{where}{why}"
 
 
-def _change_lines(explanation: Explanation, router: str) -> Iterator[str]:
+def _change_lines(explanation: Explained, router: str) -> Iterator[str]:
     """Tell the nearest miss: the route with the fewest clauses that would have to change."""
     rows = [row for row in explanation.change_rows if row.router == router]
     if rows:
@@ -109,7 +107,7 @@ def nearest_miss(rows: list[ChangeRow]) -> str:
 # --- HTML ---
 
 
-def as_html(explanation: Explanation) -> str:
+def as_html(explanation: Explained) -> str:
     """Make two tables, clauses and deliveries; everything from the message is escaped."""
     title = f"source {explanation.source}, event type {explanation.event_type or 'none'}"
     invalid = f"<p>invalid: {escape(explanation.invalid)}</p>" if explanation.invalid else ""
