@@ -49,7 +49,11 @@ def protocols_page() -> str:
     lines += [RULES, "| protocol | a channel | a pattern of a source |", "| --- | --- | --- |"]
     for each in protocols:
         lines += _row(each.name, [_rule(each.check_channel), _rule(each.check_pattern)])
-    lines += [HEADERS, "| protocol | the name of a header | what belongs to it never passes |", "| --- | --- | --- |"]
+    lines += [
+        HEADERS,
+        "| protocol | the name of a header | what belongs to it never passes |",
+        "| --- | --- | --- |",
+    ]
     for each in protocols:
         lines += _row(each.name, [_rule(each.check_header), _rule(each.is_control)])
     return "\n".join([*lines, ""])
