@@ -98,7 +98,7 @@ for path, limit in zip(sys.argv[1:], (1_000, 20_000, 20_000)):
 def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
     """The system's limit of a file's size stands in for a disk that is full."""
     paths = [tmp_path / name for name in ("footer.parquet", "rows.parquet", "rows.ndjson")]
-    code = [sys.executable, "-c", FULL, *paths]
+    code = [sys.executable, "-c", FULL, *map(str, paths)]
     run = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True)
     said = [line for line in run.stdout.splitlines() if line.startswith(str(tmp_path))]
     assert [line.rpartition(": ")[2] for line in said] == [
