@@ -33,6 +33,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    """A path in code type is told from the root, or from the package."""
+    named = re.findall(r"`([\w./-]+/[\w.-]*\.(?:py|md|yaml|parquet|lock))`", page.read_text())
+    folders = (ROOT, ROOT / "gateway_lab", page.parent)
+    assert [each for each in named if not any((at / each).exists() for at in folders)] == []
+
+
 def test_every_page_is_listed() -> None:
     listed = {(DOCS / each).resolve() for each in links(DOCS / "README.md")}
     pages = {page for page in DOCS.rglob("*.md") if page.name != "README.md"}
