@@ -15,22 +15,9 @@ import rfc8785
 
 from gateway_lab.config.model import Part
 from gateway_lab.errors import ConfigError
+from gateway_lab.events.schema import ANNOTATIONS
 
 _LEFT_OUT = {"description", "owner", "tests", "expectations"}
-_ANNOTATIONS = frozenset(
-    [
-        "title",
-        "description",
-        "default",
-        "examples",
-        "deprecated",
-        "readOnly",
-        "writeOnly",
-        "$comment",
-        "$schema",
-        "$id",
-    ]
-)
 _SUBSCHEMAS = ("properties", "$defs")
 _EXACT = 2**53 - 1
 
@@ -103,6 +90,6 @@ def _without_annotations(schema: Any) -> Any:
             kept[key] = {name: _without_annotations(each) for name, each in value.items()}
         elif key in {"enum", "const"}:
             kept[key] = value
-        elif key not in _ANNOTATIONS:
+        elif key not in ANNOTATIONS:
             kept[key] = _without_annotations(value)
     return kept

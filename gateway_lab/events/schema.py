@@ -24,7 +24,7 @@ MAX_LEVELS: Final = 32
 
 ANYTHING: Final = Schema(nullable=True)
 
-_ANNOTATIONS: Final = frozenset(
+ANNOTATIONS: Final = frozenset(
     [
         "title",
         "description",
@@ -36,9 +36,10 @@ _ANNOTATIONS: Final = frozenset(
         "$comment",
         "$schema",
         "$id",
-        "$defs",
     ]
 )
+"""Keywords that say nothing about what is valid."""
+
 _GENERAL: Final = frozenset(["type", "enum", "const", "$ref", "anyOf"])
 _BOUNDS: Final = frozenset(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"])
 _KEYWORDS: Final[Mapping[str, frozenset[str]]] = {
@@ -50,6 +51,7 @@ _KEYWORDS: Final[Mapping[str, frozenset[str]]] = {
     "object": frozenset(["properties", "required", "additionalProperties"]),
 }
 _ALL: Final = _GENERAL | frozenset().union(*_KEYWORDS.values())
+_SILENT: Final = ANNOTATIONS | {"$defs"}
 _HINTS: Final = {
     "nullable": 'write type: [string, "null"]',
     "oneOf": "leave the schema out where several types may stand: {} takes any JSON",
@@ -115,7 +117,7 @@ class _Reader:
         for word in raw:
             if not isinstance(word, str):
                 _refuse(f"a keyword is text, got {_shown(word)}", where)
-            if word in _ALL or word in _ANNOTATIONS or word.startswith("x-"):
+            if word in _ALL or word in _SILENT or word.startswith("x-"):
                 continue
             hint = _HINTS.get(word) or did_you_mean(word, _ALL)
             _refuse(f"the keyword {word} is not supported", (*where, word), hint=hint)
