@@ -153,6 +153,7 @@ class Taken:
         """Take parts from a box, one after the other; say also which routes took something."""
         pieces, takers = [box], dict[int, None]()
         for part in parts:
+            self._budget.spend(len(pieces))
             hit = [piece for piece in pieces if meets(piece, part.box)]
             if not hit:
                 continue
@@ -161,7 +162,6 @@ class Taken:
             for piece in hit:
                 rests = subtract(piece, part.box, self._space.bases)
                 pieces += [rest for rest in rests if self._space.is_possible(rest)]
-            self._budget.spend(len(pieces))
             if len(pieces) > MOST_BOXES:
                 raise TooComplexError
         return pieces, tuple(takers)
