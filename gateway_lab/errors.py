@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Final
+
+_LONGEST: Final = 240
 
 
 class GatewayLabError(Exception):
@@ -48,6 +51,8 @@ class RuleError(GatewayLabError, ValueError):
         self, problem: str, *, code: str, text: str, start: int, end: int, hint: str = ""
     ) -> None:
         self.code, self.text, self.start, self.end = code, text, start, max(end, start + 1)
+        if len(problem) > _LONGEST:  # a rule may hold a name of 4,000 characters
+            problem = f"{problem[:_LONGEST]}…"
         super().__init__(problem, hint=hint)
 
     def _text(self) -> str:
