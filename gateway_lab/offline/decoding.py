@@ -6,7 +6,7 @@ for the next step.
 
 from __future__ import annotations
 
-import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,10 +14,14 @@ import polars as pl
 
 from gateway_lab.events.decode import Decoder, compile_decoder
 from gateway_lab.events.event_type import EventType, Path
+from gateway_lab.messages.mask import PREFIX
 from gateway_lab.offline.parts import INVALID, Part
 from gateway_lab.rules.to_polars import dtype
 
 STEP_ROWS = 4096
+
+SHOWN_PREFIX = "masked-"
+"""How a mask is seen offline: it stands for a value that may be in the name of a channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,23 @@ class DecodeTask:
     def decode(self, frame: pl.DataFrame) -> Decoded:
         """Decode the bodies that were read."""
         decoder = _decoder(self.event_type, self.paths)
-        columns, invalid = _decode(frame["body"], decoder, self._dtypes())
-        reasons = {"row": list(invalid), "reason": list(invalid.values())}
+        bodies = frame["body"]
+        if self.part.masked:
+            bodies = frame.select(pl.when(pl.col(INVALID).is_null()).then("body")).to_series()
+        columns, invalid = _decode(bodies, decoder, self._dtypes())
+        if self.part.masked:
+            columns = tuple(map(self._shown, self.paths, columns))
+            judged = frame.with_row_index("row").drop_nulls(INVALID)
+            invalid |= dict(judged.select("row", INVALID).rows())
+        reasons = {"row": sorted(invalid), "reason": [invalid[row] for row in sorted(invalid)]}
         sizes = frame["body"].bin.size().fill_null(0)
         return Decoded(columns, pl.DataFrame(reasons, schema=INVALID_SCHEMA), sizes)
+
+    def _shown(self, path: Path, column: pl.Series) -> pl.Series:
+        schema = self.event_type.find(path)
+        if schema is None or not schema.private:
+            return column
+        return column.str.replace(PREFIX, SHOWN_PREFIX, literal=True)
 
     def _dtypes(self) -> list[pl.DataType]:
         schemas = [self.event_type.find(path) for path in self.paths]
@@ -75,24 +92,20 @@ INVALID_SCHEMA = {"row": pl.UInt32, "reason": pl.String}
 
 
 def fingerprint(event_type: EventType) -> str:
-    """Name what an event type accepts."""
-    if event_type.document:
-        return json.dumps(event_type.document, sort_keys=True)
-    return repr(event_type.schema)
+    """Name what an event type accepts, within this process."""
+    return f"{event_type.name}: {event_type.schema!r}"
 
 
-_MAX_DECODERS = 32
-_decoders: dict[tuple[str, tuple[Path, ...]], Decoder] = {}
+_last = threading.local()
 
 
 def _decoder(event_type: EventType, paths: tuple[Path, ...]) -> Decoder:
-    """Compile a decoder once in a process: it learns which texts come often."""
-    key = (fingerprint(event_type), paths)
-    if key not in _decoders:
-        if len(_decoders) >= _MAX_DECODERS:
-            _decoders.clear()
-        _decoders[key] = compile_decoder(event_type, paths)
-    return _decoders[key]
+    """Take the decoder of the piece before: it has learned the texts of this traffic."""
+    wanted = (fingerprint(event_type), paths)
+    known: tuple[object, Decoder] | None = getattr(_last, "known", None)
+    if known is None or known[0] != wanted:
+        known = _last.known = wanted, compile_decoder(event_type, paths)
+    return known[1]
 
 
 def _decode(

@@ -17,7 +17,7 @@ from gateway_lab.offline.documents import document_changes
 from gateway_lab.offline.lazily import lazily
 from gateway_lab.offline.parts import Part, parts_of
 from gateway_lab.offline.progress import watched
-from gateway_lab.offline.tasks import checked_plan
+from gateway_lab.offline.tasks import plan_for
 from gateway_lab.offline.text import html_table
 
 MESSAGES: dict[str, pl.DataType] = {
@@ -59,7 +59,9 @@ def diff(
         ReplayError: A config has errors, or `rename` names what the old config does not have.
     """
     pair = Pair(
-        old=checked_plan(old)[0], new=checked_plan(new)[0], rename=_checked(rename or {}, old, new)
+        old=plan_for(old, capture)[0],
+        new=plan_for(new, capture)[0],
+        rename=_checked(rename or {}, old, new),
     )
     parts = parts_of(capture)
     result = RouteDiff(old, new, capture, pair, parts, dict(sources or {}))

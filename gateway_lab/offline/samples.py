@@ -14,10 +14,10 @@ from gateway_lab.errors import ReplayError, did_you_mean
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.mask import is_private_shown, mask_text
 from gateway_lab.offline.deliveries import DELIVERIES
+from gateway_lab.offline.masked import is_private
 from gateway_lab.offline.questions import sample_deliveries
 from gateway_lab.offline.tasks import Run
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
-from gateway_lab.rules.tree import Field, Header, Meta, Node, references
 
 Filters = dict[str, str | None]
 
@@ -60,25 +60,6 @@ def _is_private(plan: Plan, source: str, target: str) -> bool:
     letter = plan.sources[source].dead_letter
     nodes = (*nodes, *(letter.channel.nodes if letter else ()))
     return any(is_private(plan, source, node) for node in nodes)
-
-
-def is_private(plan: Plan, source: str, node: Node) -> bool:
-    """Say whether a tree reads something that a source or its event types mark as private."""
-    owner = plan.sources[source]
-    for leaf in references(node):
-        match leaf:
-            case Meta(name="key") if owner.private_key:
-                return True
-            case Header(name=name) if name in owner.private_headers:
-                return True
-            case Field(path=path):
-                for event_type in owner.routed_types.values():
-                    if any(
-                        schema is not None and schema.private
-                        for schema in (event_type.find(path[:n]) for n in range(1, len(path) + 1))
-                    ):
-                        return True
-    return False
 
 
 # --- what may be asked ---

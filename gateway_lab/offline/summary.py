@@ -87,13 +87,13 @@ class Replay:
         """Results: `router, messages, matched, unmatched, invalid, undecided`.
 
         `undecided` counts messages for which a condition was NULL when it was reached; they are
-        matched or unmatched as well.
+        matched or unmatched as well. A router that a masked capture cannot decide has nulls.
         """
-        return pl.DataFrame(
-            [each.as_row() for each in self._books.routers],
-            schema=RouterBook.schema(),
-            orient="row",
-        )
+        known = {each.router: each.as_row() for each in self._books.routers}
+        schema = RouterBook.schema()
+        unknown = [None] * (len(schema) - 1)
+        rows = [known.get(name, (name, *unknown)) for name in self._router_names]
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     def routes(self) -> pl.DataFrame:
         """Matches: `router, route, messages, share, bytes, undecided`.
@@ -102,9 +102,10 @@ class Replay:
         for each route that it matches.
         """
         rows = [
-            (router.name, route.name, *self._matched(router.name, route.name))
-            for router in self.run.plan.routers.values()
-            for route in router.routes
+            (name, route.name, *self._matched(name, route.name))
+            for name in self._router_names
+            for route in self.config.routers[name].routes
+            if route.enabled
         ]
         schema = ["router", "route", "messages", "share", "bytes", "undecided"]
         types = [pl.String, pl.String, pl.Int64, pl.Float64, pl.Int64, pl.Int64]
@@ -113,13 +114,23 @@ class Replay:
     def targets(self) -> pl.DataFrame:
         """Outcomes: `target, broker, deliveries, delivered, dropped, dead_lettered, bytes`.
 
+        A target that an undecidable router (see `routers`) sends to has nulls.
+
         The last rows, `drop` and `dead_letter`, are what goes to no target: by a route or
         `unmatched` that says so, and invalid messages.
         """
         brokers = {name: target.broker for name, target in self.config.targets.items()}
-        rows = [(each, brokers.get(each.target)) for each in self._books.targets]
+        unknown = self._unknown_targets
+        rows = [
+            (
+                each.target,
+                brokers.get(each.target),
+                *_unless(each.as_row()[1:], each.target in unknown),
+            )
+            for each in self._books.targets
+        ]
         return pl.DataFrame(
-            [(book.target, broker, *book.as_row()[1:]) for book, broker in rows],
+            rows,
             schema=TargetBook.schema_with_broker(),
             orient="row",
         )
@@ -273,7 +284,24 @@ class Replay:
                 bytes=size,
             )
 
-    def _matched(self, router: str, route: str) -> tuple[int, float | None, int, int]:
+    @property
+    def _router_names(self) -> list[str]:
+        return [name for name, router in self.config.routers.items() if router.enabled]
+
+    @cached_property
+    def _unknown_targets(self) -> set[str]:
+        """Name the targets of routers that a masked capture cannot decide."""
+        lost = [
+            router
+            for name, router in self.config.routers.items()
+            if router.enabled and name not in self.run.plan.routers
+        ]
+        ends = [router.unmatched for router in lost] + [r.to for each in lost for r in each.routes]
+        return {name for end in ends for name in ((end,) if isinstance(end, str) else end)}
+
+    def _matched(self, router: str, route: str) -> tuple[int | float | None, ...]:
+        if router not in self.run.plan.routers:
+            return (None,) * 4
         due = sum(messages for (_, name), (messages, _) in self.tally.due.items() if name == router)
         messages = size = undecided = 0
         for source in self.run.plan.routers[router].sources:
@@ -298,6 +326,10 @@ class Replay:
 
     def _repr_html_(self) -> str:
         return as_html(repr(self), (self.routers(), self.targets()))
+
+
+def _unless(values: tuple[object, ...], is_unknown: bool) -> tuple[object, ...]:  # noqa: FBT001
+    return (None,) * len(values) if is_unknown else values
 
 
 def _in_order(frame: pl.DataFrame, orders: dict[str, list[str]]) -> pl.DataFrame:

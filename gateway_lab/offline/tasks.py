@@ -22,6 +22,7 @@ from gateway_lab.config.load import parse_config
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ReplayError
 from gateway_lab.findings import Finding, Severity
+from gateway_lab.offline.masked import masked_plan
 from gateway_lab.offline.parts import Part, parts_of
 from gateway_lab.offline.progress import watched
 from gateway_lab.offline.view import View, view
@@ -45,6 +46,8 @@ class Task(Generic[T]):
     def __call__(self) -> T:
         """Answer it; a process compiles a config once."""
         plan = _plan_of(self.config)
+        if self.part.masked:
+            plan, _ = masked_plan(plan)
         return self.ask(view(plan, self.part, sources=self.sources, is_handled=self.is_handled))
 
 
@@ -67,6 +70,19 @@ def checked_plan(config: GatewayConfig) -> tuple[Plan, tuple[Finding, ...]]:
         f"this config has errors, so nothing can be replayed:\n{chr(10).join(errors)}",
         hint="`gl.check(config)` lists all findings",
     )
+
+
+def plan_for(config: GatewayConfig, capture: Capture) -> tuple[Plan, tuple[Finding, ...]]:
+    """Compile a config for a capture: of a masked one some conditions cannot be told.
+
+    Raises:
+        ReplayError: A finding is an error.
+    """
+    plan, findings = checked_plan(config)
+    if not capture.is_masked:
+        return plan, findings
+    plan, unknown = masked_plan(plan)
+    return plan, (*findings, *unknown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +154,7 @@ def make_run(
     Raises:
         ReplayError: The config has errors, or `sources` names what it does not have.
     """
-    plan, findings = checked_plan(config)
+    plan, findings = plan_for(config, capture)
     parts = parts_of(capture)
     told = dict(sources or {})
     run = Run(

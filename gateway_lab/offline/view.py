@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from gateway_lab.captures.binding import Sources, bind
+from gateway_lab.captures.mask import masked_type
 from gateway_lab.config.plan import INVALID, Plan, SourcePlan
+from gateway_lab.events.event_type import EventType
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.message_columns import message_column
 from gateway_lab.offline.parts import Part
@@ -131,7 +133,7 @@ def _typed(
     """Split the messages of a source by event type; behind a handler there is one only."""
     if source.handled is not None or source.by is None:
         only = source.handled or next(iter(source.event_types.values()), None)
-        yield Stream(part, source, only, rows, selection)
+        yield Stream(part, source, _as_recorded(only, part), rows, selection)
         return
     chosen = _chosen(source, source.by, part)
     chosen = chosen if rows is None else chosen.gather(rows)
@@ -142,7 +144,15 @@ def _typed(
             yield Untyped(source, part, theirs, source.no_type_reason)
         else:
             by = (*selection, repr(source.by), tuple(sorted(source.choices.items())), name)
-            yield Stream(part, source, source.event_types[name], theirs, by)
+            event_type = _as_recorded(source.event_types[name], part)
+            yield Stream(part, source, event_type, theirs, by)
+
+
+def _as_recorded(event_type: EventType | None, part: Part) -> EventType | None:
+    """Take masks for texts, whatever they stand for."""
+    if event_type is None or not part.masked:
+        return event_type
+    return masked_type(event_type)
 
 
 def _chosen(source: SourcePlan, by: Node, part: Part) -> pl.Series:
