@@ -7,28 +7,25 @@ body, and only what they refuse is looked at again for the reason.
 from __future__ import annotations
 
 import gc
-import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias, TypeGuard, cast
+from dataclasses import replace
+from typing import Any, Final, cast
 
 import msgspec
 
-from gateway_lab.errors import EventTypeError, GatewayLabError, did_you_mean
-from gateway_lab.events.event_type import EventType, Kind, Path, Schema
+from gateway_lab.errors import GatewayLabError
+from gateway_lab.events.admission import admit, surely_shallow
+from gateway_lab.events.event_type import EventType, Path, Schema
 from gateway_lab.events.express import Express
-from gateway_lab.events.structs import DEC_HOOK, Struct, build_raw_reader, build_struct
+from gateway_lab.events.extract import Value, compile_column, compile_row, is_under_null
+from gateway_lab.events.structs import DEC_HOOK, build_struct
 from gateway_lab.events.validity import (
     DEFAULT_LIMITS,
     Limits,
     find_admission_problem,
     find_problem,
-    is_deeper,
 )
-
-Value: TypeAlias = str | bool | int | float | bytes | list[Any] | None
-"""A value as `Kind` says; None is absent or null."""
 
 _STEP_BODIES: Final = 512
 _STEP_BYTES: Final = 128 * 1024
@@ -70,12 +67,12 @@ class Decoder:
         self._schema, self._limits = event_type.schema, limits
         self._struct = build_struct(event_type.schema)
         self._read = msgspec.json.Decoder(self._struct.type, dec_hook=DEC_HOOK).decode
-        self._columns = [_compile_column(event_type, self._struct, path) for path in paths]
-        self._values_of = _compile_row(self._columns)
+        self._columns = [compile_column(event_type, self._struct, path) for path in paths]
+        self._values_of = compile_row(self._columns)
         self._express = Express(event_type.schema, self._struct, _paths_of_texts(event_type, paths))
         top = replace(event_type.schema, properties=event_type.schema.properties or {})
         self._checks_again = _is_beyond_structs(top)  # the top is a struct in any case
-        self._surely_shallow = min(2 * limits.max_levels, limits.max_bytes)
+        self._surely_shallow = surely_shallow(limits)
 
     def decode(self, body: bytes | None) -> tuple[Value, ...]:
         """Return the values of a body, one a path.
@@ -127,7 +124,7 @@ class Decoder:
         rows: list[Any] = []
         new: list[Any] = []
         refused: set[int] = set()
-        admitted = self._admit(bodies)
+        admitted = admit(bodies, self._limits)
         express = self._express.read
         reading = map(express or self._read, admitted)
         while True:
@@ -162,18 +159,6 @@ class Decoder:
                 refused.add(at)
                 rows[at] = self._struct.blank
 
-    def _admit(self, bodies: Sequence[bytes | None]) -> list[bytes]:
-        """Put an empty body, which is refused, where size, encoding or depth are wrong."""
-        known = [body or b"" for body in bodies]
-        shallow = self._surely_shallow
-        odd = [at for at, body in enumerate(known) if len(body) > shallow or not body.isascii()]
-        if len(odd) > len(known) // 8 and _are_plain(known, self._limits):
-            return known
-        refused = [at for at in odd if find_admission_problem(known[at], self._limits)]
-        for at in refused:
-            known[at] = b""
-        return known
-
 
 def _paths_of_texts(event_type: EventType, wanted: Sequence[Path]) -> list[Path]:
     """Return the texts that it pays to know: those wanted, and those with a pattern."""
@@ -184,34 +169,8 @@ def _paths_of_texts(event_type: EventType, wanted: Sequence[Path]) -> list[Path]
         and schema.enum is None
         and not schema.date_time
         and (path in wanted or schema.pattern is not None)
-        and not _is_under_null(event_type, path)
+        and not is_under_null(event_type, path)
     ]
-
-
-def _is_under_null(event_type: EventType, path: Path) -> bool:
-    """Say whether an object on the way to a field may be null."""
-    parents = [event_type.find(path[:length]) for length in range(1, len(path))]
-    return any(parent is not None and parent.nullable for parent in parents)
-
-
-def _are_plain(bodies: Sequence[bytes | None], limits: Limits) -> TypeGuard[Sequence[bytes]]:
-    """Say whether bodies (not None) surely are small, shallow UTF-8, in a few passes of C."""
-    known = cast("Sequence[bytes]", bodies)
-    joined = b"\n".join(known)  # no character spans a line feed
-    if not joined.isascii():
-        try:
-            joined.decode()
-        except UnicodeDecodeError:
-            return False
-    longest = max(map(len, known), default=0)
-    if longest <= min(2 * limits.max_levels, limits.max_bytes):  # a level takes two bytes: []
-        return True
-    if longest > limits.max_bytes:
-        return False
-    if longest <= 5 * limits.max_levels - 3 and b"[" not in joined:  # objects take five: {"":}
-        return True
-    levels = limits.max_levels
-    return not any(is_deeper(body, levels) for body in known if len(body) > 2 * levels)
 
 
 def _step_size(bodies: Sequence[bytes | None]) -> int:
@@ -240,84 +199,3 @@ def _is_beyond_structs(schema: Schema) -> bool:
         return True
     nested = [*declared.values(), schema.items, schema.additional]
     return any(_is_beyond_structs(each) for each in nested if isinstance(each, Schema))
-
-
-@dataclass(frozen=True, slots=True)
-class _FieldColumn:
-    """The values of a field that the struct holds.
-
-    `place` is where, such as `f3.f0`; None where an object on the way may be null.
-    """
-
-    value_of: Callable[[Any], Any]
-    place: str | None
-
-    def read(self, row: Any, _body: bytes) -> Value:
-        value: Value = self.value_of(row)
-        return value
-
-    def read_many(
-        self, rows: list[Any], _bodies: Sequence[bytes | None], _refused: set[int]
-    ) -> Iterable[Value]:
-        return map(self.value_of, rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _RawColumn:
-    """The JSON text at a path, read from the body once more."""
-
-    text_of: Callable[[bytes], Value]
-
-    def read(self, _row: Any, body: bytes) -> Value:
-        return self.text_of(body)
-
-    def read_many(
-        self, _rows: list[Any], bodies: Sequence[bytes | None], refused: set[int]
-    ) -> Iterable[Value]:
-        return [
-            None if body is None or at in refused else self.text_of(body)
-            for at, body in enumerate(bodies)
-        ]
-
-
-_Column: TypeAlias = _FieldColumn | _RawColumn
-
-
-def _compile_row(columns: Sequence[_Column]) -> Callable[[Any, Any], tuple[Value, ...]]:
-    """Return a function from a struct and its body to the values of all columns."""
-    places = [each.place for each in columns if isinstance(each, _FieldColumn) and each.place]
-    if len(places) == len(columns) > 1:
-        all_of = operator.attrgetter(*places)  # of two or more: a tuple, made in C
-        return lambda row, _body: cast("tuple[Value, ...]", all_of(row))
-    return lambda row, body: tuple([column.read(row, body) for column in columns])
-
-
-def _compile_column(event_type: EventType, struct: Struct, path: Path) -> _Column:
-    schema = event_type.find(path)
-    if schema is None or not path:
-        known = [".".join(each) for each, _ in event_type.paths()]
-        name = ".".join(path)
-        raise EventTypeError(
-            f"there is no field {name}", where=event_type.name, hint=did_you_mean(name, known)
-        )
-    kind = schema.value_type
-    if kind.kind is Kind.OBJECT or kind.item is Kind.OBJECT:
-        return _RawColumn(build_raw_reader(path, is_list=kind.kind is Kind.LIST))
-    place = struct.attribute(path)
-    if _is_under_null(event_type, path):
-        return _FieldColumn(_none_under_null(place), None)
-    return _FieldColumn(operator.attrgetter(place), place)
-
-
-def _none_under_null(place: str) -> Callable[[Any], Any]:
-    """Return a getter that is None where an object on the way is null."""
-    steps = [operator.attrgetter(step) for step in place.split(".")]
-
-    def value_of(row: Any) -> Any:
-        for step in steps:
-            if row is None:
-                return None
-            row = step(row)
-        return row
-
-    return value_of

@@ -8,6 +8,7 @@ with a text that is not in the lists goes through the first struct, and teaches 
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -35,12 +36,16 @@ class Express:
         self._getters = {path: operator.attrgetter(struct.attribute(path)) for path in paths}
         self._texts: dict[Path, set[str | None]] = {path: set() for path in paths}
         self._to_learn = LEARN_BODIES
+        self._learning = threading.Lock()
         self.read: Callable[[bytes], Any] | None = None
 
     def learn(self, rows: Sequence[Any]) -> None:
         """Take rows into account that the first struct read; make the lists anew when it pays."""
-        if not self._texts or not rows:
-            return
+        if self._texts and rows:
+            with self._learning:  # threads may share a decoder
+                self._learn(rows)
+
+    def _learn(self, rows: Sequence[Any]) -> None:
         for path, texts in list(self._texts.items()):
             texts.update(map(self._getters[path], rows))
             if len(texts) > MOST_TEXTS:

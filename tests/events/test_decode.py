@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from gateway_lab.errors import EventTypeError
+from gateway_lab.events import express
 from gateway_lab.events.decode import InvalidBody, compile_decoder
 from gateway_lab.events.event_type import EventType, Path
 from gateway_lab.events.schema import read_event_type
@@ -289,3 +292,20 @@ def test_a_field_with_many_texts_is_not_learned() -> None:
     bodies = [b'{"s":"%d"}' % at for at in range(30_000)]
     assert decoder.decode_many(bodies) == ([[str(at) for at in range(30_000)]], {})
     assert decoder._express.read is None
+
+
+def test_threads_may_share_a_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(express, "LEARN_BODIES", 50)
+    monkeypatch.setattr(express, "LEARN_MISSES", 1)
+    monkeypatch.setattr(express, "MOST_TEXTS", 10_000)
+    decoder = compile_decoder(event_type(s={"type": "string"}), [("s",)])
+    texts = [[str(at) for at in range(start, start + 1_500)] for start in range(0, 6_000, 1_500)]
+    bodies = [[b'{"s":"%s"}' % text.encode() for text in each] for each in texts]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            results = list(threads.map(decoder.decode_many, bodies))
+    finally:
+        sys.setswitchinterval(interval)
+    assert results == [([each], {}) for each in texts]
