@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 import polars as pl
 
 from gateway_lab.captures.capture import Capture
+from gateway_lab.captures.damage import damage_told
 from gateway_lab.captures.format import INVALID
 from gateway_lab.captures.write import ROW_GROUP_ROWS
-from gateway_lab.errors import CaptureError
 
 PART_ROWS = 20 * ROW_GROUP_ROWS
 """A million messages: enough for whole-column work to pay, few enough to fit anywhere."""
@@ -49,8 +49,14 @@ class Part:
         return isinstance(self.key[0], str)
 
     def read(self, *columns: pl.Expr | str) -> pl.DataFrame:
-        """Read some columns of all rows."""
-        return self.scan.slice(self.offset, self.rows).select(columns).collect()
+        """Read some columns of all rows.
+
+        Raises:
+            CaptureError: The file is damaged.
+        """
+        path = self.key[0]
+        with damage_told([path] if isinstance(path, str) else []):
+            return self.scan.slice(self.offset, self.rows).select(columns).collect()
 
     def chunks(self) -> Iterator[Part]:
         """Split into runs of about a row group, for what needs the bodies."""
@@ -65,15 +71,7 @@ class Part:
 
 
 def parts_of(capture: Capture) -> tuple[Part, ...]:
-    """Split a capture; parts of a file never reach into the next one.
-
-    Raises:
-        CaptureError: It is no capture, but perhaps the path of one.
-    """
-    if not isinstance(capture, Capture):
-        problem = f"this is a {type(capture).__name__}, and no capture"
-        hint = "scan it first: capture = gl.scan_capture('monday.parquet')"
-        raise CaptureError(problem, hint=hint)
+    """Split a capture; parts of a file never reach into the next one."""
     masked = capture.is_masked
     if not capture.paths:
         name = (_token(capture),)
@@ -109,7 +107,8 @@ def _settled(capture: Capture) -> pl.LazyFrame:
     if capture.count > PART_ROWS:
         return capture.frame
     if capture not in _collected:
-        _collected[capture] = capture.frame.collect()
+        with damage_told(capture.paths):
+            _collected[capture] = capture.frame.collect()
     return _collected[capture].lazy()
 
 

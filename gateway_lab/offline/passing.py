@@ -23,6 +23,7 @@ from gateway_lab.routing.render import Render
 _ROW = {"row": pl.UInt32}
 _KEYS = {**_ROW, "key": pl.Binary}
 _ITEMS = {**_ROW, "name": pl.String, "value": pl.Binary}
+_FEW_NAMES = 64
 _CONTROL = r"[\x00-\x1f\x7f]"
 
 
@@ -125,10 +126,19 @@ def _names(items: pl.DataFrame) -> pl.Series:
 
 
 def _odd_rows(items: pl.DataFrame) -> Iterator[pl.Series]:
-    """Find the rows of values that are not plain text; name by name if some are bytes."""
-    pieces = [items] if _texts(items["value"]) is not None else items.partition_by("name")
-    for each in pieces:
-        yield each["row"].filter(_is_odd(each["value"]))
+    """Find the rows of values that are not plain text, name by name.
+
+    The values of one name are of one kind: mostly a few words, or all of them text.
+    """
+    names = _names(items)
+    if len(names) > _FEW_NAMES:
+        yield items["row"].filter(_is_odd(items["value"]))
+        return
+    for name in names:
+        here = items["name"] == name
+        odd = _is_odd(items["value"].filter(here))
+        if odd.any():
+            yield items["row"].filter(here).filter(odd)
 
 
 def _headers_of(part: Part, names: list[str]) -> pl.DataFrame:
@@ -154,9 +164,8 @@ def _read_keys(part: Part, rows: pl.Series) -> pl.DataFrame:
 
 def _items(part: Part) -> pl.DataFrame:
     """Lay the headers out, one a line: `row`, `name` and `value`, in their order."""
-    filled = pl.col("headers").list.len() > 0
-    frame = part.read("headers").with_row_index("row").filter(filled)
-    return frame.explode("headers").unnest("headers")
+    frame = part.read("headers").with_row_index("row")
+    return frame.explode("headers", empty_as_null=False, keep_nulls=False).unnest("headers")
 
 
 def _is_odd(values: pl.Series) -> pl.Series:

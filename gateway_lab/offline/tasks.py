@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Generic, TypeAlias, TypeVar
 
 from gateway_lab.captures.binding import Sources
-from gateway_lab.captures.capture import Capture
+from gateway_lab.captures.capture import Capture, require_capture
 from gateway_lab.config.canonical import canonical_json
 from gateway_lab.config.compile import compile_plan
 from gateway_lab.config.gateway_config import GatewayConfig
@@ -77,8 +77,10 @@ def plan_for(config: GatewayConfig, capture: Capture) -> tuple[Plan, tuple[Findi
 
     Raises:
         ReplayError: A finding is an error.
+        CaptureError: It is no capture.
     """
     plan, findings = checked_plan(config)
+    require_capture(capture)
     if not capture.is_masked:
         return plan, findings
     plan, unknown = masked_plan(plan)
