@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway_lab.offline.progress import SHOWN_FROM, watched
+
+
+def test_few_messages_show_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_INTERACTIVE", "1")
+    assert list(watched(["a", "b"], [1, SHOWN_FROM - 2], "replay")) == ["a", "b"]
+    assert capsys.readouterr().err == ""
+
+
+def test_many_messages_show_how_far_the_work_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_INTERACTIVE", "1")  # what rich asks before it asks the terminal
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    assert list(watched(["a", "b"], [1, SHOWN_FROM], "replay")) == ["a", "b"]
+    assert "replay" in capsys.readouterr().err
+
+
+def test_nothing_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(watched(["a", "b"], [1, SHOWN_FROM], "replay")) == ["a", "b"]
+    assert capsys.readouterr().err == ""
+
+
+def test_work_is_done_only_as_it_is_asked_for() -> None:
+    answers = iter(["a", "b"])
+    assert next(iter(watched(answers, [1, SHOWN_FROM], "replay"))) == "a"
+    assert next(answers) == "b"
