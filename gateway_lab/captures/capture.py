@@ -16,6 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from gateway_lab.captures.binding import Sources
+from gateway_lab.captures.damage import damage_told
 from gateway_lab.captures.digest import digest_of
 from gateway_lab.captures.format import INVALID, CaptureMetadata
 from gateway_lab.captures.mask import mask_frame, masked_names
@@ -82,9 +83,11 @@ class Capture:
         """Fetch one message by its number.
 
         Raises:
-            CaptureError: There is none with this number.
+            CaptureError: There is none with this number, or the file is damaged.
         """
-        rows = self.frame.filter(pl.col("seq") == pl.lit(seq, pl.Int128)).collect().to_dicts()
+        found = self.frame.filter(pl.col("seq") == pl.lit(seq, pl.Int128))
+        with damage_told(self.paths):
+            rows = found.collect().to_dicts()
         if not rows:
             msg = f"no message has seq {seq}"
             raise CaptureError(msg, hint=self._numbers_hint())
@@ -128,10 +131,11 @@ class Capture:
             sources: Source name to `broker:channel`, for messages from other places.
 
         Raises:
-            CaptureError: The config has errors.
+            CaptureError: The config has errors, or the file is damaged.
             ReplayError: `sources` names what the config does not have.
         """
-        profile = profile_frame(self.frame)
+        with damage_told(self.paths):
+            profile = profile_frame(self.frame)
         if config is None:
             return profile
         counted, invalid = judged_frames(
@@ -171,8 +175,13 @@ class Capture:
         )
 
     def batches(self) -> Iterator[pl.DataFrame]:
-        """Read all rows in order, some ten thousand at a time."""
-        yield from self.frame.collect_batches(maintain_order=True)
+        """Read all rows in order, some ten thousand at a time.
+
+        Raises:
+            CaptureError: The file is damaged.
+        """
+        with damage_told(self.paths):
+            yield from self.frame.collect_batches(maintain_order=True)
 
     @property
     def _is_handled(self) -> bool:
@@ -238,3 +247,16 @@ def _amount(n: int) -> int:
         msg = f"{n} messages cannot be kept"
         raise CaptureError(msg, hint="ask for 0 or more")
     return n
+
+
+def require_capture(value: object) -> None:
+    """Refuse what is no capture, such as the path of one.
+
+    Raises:
+        CaptureError: It is something else.
+    """
+    if not isinstance(value, Capture):
+        raise CaptureError(
+            f"this is a {type(value).__name__}, and no capture",
+            hint="scan it first: capture = gl.scan_capture('monday.parquet')",
+        )

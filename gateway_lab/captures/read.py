@@ -11,6 +11,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from gateway_lab.captures.capture import Capture
+from gateway_lab.captures.damage import FORMS, unreadable
 from gateway_lab.captures.format import (
     COLUMNS,
     INVALID,
@@ -27,7 +28,6 @@ from gateway_lab.events.timestamps import FIRST_MICROS, LAST_MICROS
 _T = TypeVar("_T")
 
 _TIMES = ("received", "timestamp")
-_FORMS = f"a capture is a {PARQUET_ENDING} file, a folder of them, or an {NDJSON_ENDINGS[0]} file"
 
 
 def scan_capture(
@@ -105,7 +105,7 @@ def checked_count(frame: pl.LazyFrame, *, where: str) -> int:
             timeless=pl.any_horizontal(_outside_years(name).any() for name in _TIMES),
         ).collect()
     except pl.exceptions.ComputeError as error:
-        raise _unreadable(where, error) from None
+        raise unreadable(where, error) from None
     count, unnumbered, unreceived, ascending, timeless = row.row(0)
     if unnumbered or unreceived:
         raise _null_values(frame, "seq" if unnumbered else "received", where)
@@ -171,7 +171,7 @@ def _no_such_file(where: Path) -> CaptureError:
         for each in folder.iterdir()
         if each.name.endswith((PARQUET_ENDING, *NDJSON_ENDINGS))
     ]
-    hint = did_you_mean(where.name, neighbours) or _FORMS
+    hint = did_you_mean(where.name, neighbours) or FORMS
     return CaptureError("no such file", where=str(where), hint=hint)
 
 
@@ -180,7 +180,7 @@ def _content_hint(folder: Path) -> str:
     lines = [name for name in names if name.endswith(NDJSON_ENDINGS)]
     if lines:
         return f"NDJSON is scanned file by file: {folder / lines[0]}"
-    return _FORMS if names else "it is empty"
+    return FORMS if names else "it is empty"
 
 
 def _describe(path: Path) -> tuple[pl.Schema, CaptureMetadata]:
@@ -189,37 +189,10 @@ def _describe(path: Path) -> tuple[pl.Schema, CaptureMetadata]:
         schema = pl.scan_parquet(path, glob=False).collect_schema()
         text = pl.read_parquet_metadata(path).get(METADATA_KEY)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(str(path), error) from None
+        raise unreadable(str(path), error) from None
     metadata = CaptureMetadata() if text is None else decode_metadata(text, where=str(path))
     check_columns(schema, where=str(path))
     return schema, metadata
-
-
-def _unreadable(where: str, error: Exception) -> CaptureError:
-    path = Path(where)
-    size = path.stat().st_size if path.is_file() else None
-    if isinstance(error, OSError) and error.errno is not None:
-        return CaptureError(f"cannot be read: {error.strerror}", where=where)
-    if size == 0:
-        return CaptureError("this file is empty (0 bytes)", where=where, hint="record it again")
-    if size is not None and not _begins_like_parquet(path):
-        return CaptureError(
-            "not a Parquet file", where=where, hint=f"{_FORMS}; a config is the argument before it"
-        )
-    return CaptureError(
-        f"this Parquet file is truncated or damaged ({_shortened(error)})",
-        where=where,
-        hint="copy or record it again; an unfinished recording ends in .partial",
-    )
-
-
-def _begins_like_parquet(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
-
-
-def _shortened(error: Exception) -> str:
-    return str(error).splitlines()[0].removeprefix("parquet: ")[:120]
 
 
 def _joined(parts: Sequence[CaptureMetadata], count: int, where: Path) -> CaptureMetadata:
