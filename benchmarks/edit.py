@@ -29,11 +29,11 @@ def measure() -> list[Figure]:
     diffs = [seconds(lambda edit=edit: diff(config, edit, capture)) for edit in edits]  # type: ignore[misc]
     return [
         figure("one route edited, new counts over 1,000,000 messages", replays),
-        figure("the same edit as a diff", diffs),
+        figure("the same edit as a diff", diffs, limit_ms=None),
     ]
 
 
-def figure(what: str, taken: list[float]) -> Figure:
+def figure(what: str, taken: list[float], limit_ms: int | None = LIMIT_MS) -> Figure:
     """Give the median in milliseconds."""
     value_ms = statistics.median(taken) * 1000
     return Figure(
@@ -41,8 +41,8 @@ def figure(what: str, taken: list[float]) -> Figure:
         value=f"{value_ms:.0f} ms",
         against="-",
         ratio=f"{value_ms:.0f} ms",
-        demanded=f"<= {LIMIT_MS} ms",
-        is_met=value_ms <= LIMIT_MS,
+        demanded="-" if limit_ms is None else f"<= {limit_ms} ms",
+        is_met=limit_ms is None or value_ms <= limit_ms,
     )
 
 

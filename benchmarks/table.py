@@ -41,6 +41,13 @@ class Figure:
     demanded: str
     is_met: bool
 
+    @property
+    def mark(self) -> str:
+        """Say whether what is demanded is met."""
+        if self.demanded == "-":
+            return ""
+        return "met" if self.is_met else "missed"
+
 
 def seconds(run: Callable[[], object], *, before: Callable[[], object] = lambda: None) -> float:
     """Return the wall-clock seconds that a function takes."""
@@ -82,8 +89,7 @@ def show(figures: list[Figure]) -> None:
     for heading in ("what", "value", "against", "ratio", "demanded", ""):
         table.add_column(heading, overflow="fold")
     for each in figures:
-        mark = "met" if each.is_met else "missed"
-        table.add_row(each.what, each.value, each.against, each.ratio, each.demanded, mark)
+        table.add_row(each.what, each.value, each.against, each.ratio, each.demanded, each.mark)
     Console(width=140).print(table)
 
 
@@ -93,7 +99,6 @@ def markdown(figures: list[Figure]) -> str:
         "| what | value | against | ratio | demanded | |\n| --- | --- | --- | --- | --- | --- |\n"
     )
     return head + "".join(
-        f"| {f.what} | {f.value} | {f.against} | {f.ratio} | {f.demanded} | "
-        f"{'met' if f.is_met else 'missed'} |\n"
+        f"| {f.what} | {f.value} | {f.against} | {f.ratio} | {f.demanded} | {f.mark} |\n"
         for f in figures
     )
