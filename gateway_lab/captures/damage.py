@@ -38,13 +38,17 @@ def _place(paths: Sequence[Path | str]) -> str:
 
 def unreadable(where: str, error: Exception) -> CaptureError:
     """Make the error of a file that polars or the system cannot read."""
-    path = Path(where)
-    size = path.stat().st_size if path.is_file() else None
+    begin: bytes | None = None
+    try:
+        begin = _begin(Path(where))
+    except OSError as refused:
+        error = refused
     if isinstance(error, OSError) and error.errno is not None:
-        return CaptureError(f"cannot be read: {error.strerror}", where=where, hint=FORMS)
-    if size == 0:
+        hint = "look at who may read it" if isinstance(error, PermissionError) else FORMS
+        return CaptureError(f"cannot be read: {error.strerror}", where=where, hint=hint)
+    if begin == b"":
         return CaptureError("this file is empty (0 bytes)", where=where, hint="record it again")
-    if size is not None and not _begins_like_parquet(path):
+    if begin not in {None, b"PAR1"}:
         return CaptureError(
             "not a Parquet file", where=where, hint=f"{FORMS}; a config is the argument before it"
         )
@@ -55,9 +59,11 @@ def unreadable(where: str, error: Exception) -> CaptureError:
     )
 
 
-def _begins_like_parquet(path: Path) -> bool:
+def _begin(path: Path) -> bytes | None:
+    if not path.is_file():
+        return None
     with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
+        return file.read(4)
 
 
 def _shortened(error: Exception) -> str:

@@ -45,15 +45,21 @@ def scan_capture(
         channel: Likewise the topic, queue, subject or stream.
 
     Raises:
-        CaptureError: There is no such file, it is truncated, empty, not Parquet or of a newer
+        CaptureError: There is no such file, it may not be read, is truncated, empty, not Parquet or of a newer
             format, columns are missing or mistyped, `seq` repeats, `received` is null, or a time
             lies outside the years 1 to 9999.
     """
     where = Path(path).expanduser()
+    try:
+        return _scan(where, Origin(broker=broker, protocol=protocol, channel=channel))
+    except OSError as error:  # such as: this folder may not be looked into
+        raise unreadable(str(where), error) from None
+
+
+def _scan(where: Path, origin: Origin) -> Capture:
     if where.is_file() and where.name.endswith(NDJSON_ENDINGS):
-        origin = Origin(broker=broker, protocol=protocol, channel=channel)
         return _scan_ndjson(where, origin)
-    if broker or protocol or channel:
+    if origin != Origin():
         msg = "broker, protocol and channel can only be given for NDJSON"
         hint = "leave them out: Parquet has columns for them; NDJSON must end in .ndjson"
         raise CaptureError(msg, where=str(where), hint=hint)

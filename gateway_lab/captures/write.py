@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -93,7 +93,8 @@ def replaced(path: Path) -> Iterator[Path]:
     except (OSError, pl.exceptions.ComputeError) as error:
         raise _cannot_write(path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where it cannot be removed it could not be made
+            partial.unlink(missing_ok=True)
 
 
 class _Tally:

@@ -60,7 +60,8 @@ def read_file(path: str | os.PathLike[str]) -> str:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        hint = _what_is_there(Path(file))
+        denied = isinstance(error, PermissionError)
+        hint = "look at who may read it" if denied else _what_is_there(Path(file))
         raise ConfigError(f"cannot be read: {reason}", where=file, hint=hint) from None
     return _decode(data, file)
 

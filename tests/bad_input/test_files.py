@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -147,15 +146,43 @@ def test_a_config_that_cannot_be_read_is_told(path: object, problem: str) -> Non
     assert f"cannot be read: {problem}" in error.problem or problem in error.problem
 
 
-def test_permission_denied_is_told(routes: Path) -> None:
-    capture = routes.with_suffix(".parquet")
-    gl.generate_traffic("business", n=1).write(capture)
-    for path in (routes, capture):
-        path.chmod(0)
-    if os.access(routes, os.R_OK):
-        pytest.skip("root may read everything")
-    assert "Permission denied" in refused(gl.read_config, routes).problem
-    assert "ermission denied" in refused(gl.scan_capture, capture).problem
+DENIED = """
+import os, sys
+import gateway_lab as gl
+folder = sys.argv[1]
+config, traffic = gl.parse_config("gateway_lab: 1\\nname: x"), gl.generate_traffic("business", n=1)
+config.write(f"{folder}/routes.yaml")  # loads every module while that is allowed
+traffic.write(f"{folder}/a.ndjson")
+traffic.write(f"{folder}/a.parquet")
+gl.read_config(f"{folder}/routes.yaml"), gl.scan_capture(f"{folder}/a.parquet")
+os.chmod(folder, 0)
+if os.getuid() == 0:
+    os.setuid(65534)
+for action in (
+    lambda: gl.read_config(f"{folder}/routes.yaml"),
+    lambda: gl.scan_capture(f"{folder}/a.parquet"),
+    lambda: gl.scan_capture(folder),
+    lambda: config.write(f"{folder}/routes.yaml"),
+    lambda: traffic.write(f"{folder}/a.parquet"),
+    lambda: traffic.write(f"{folder}/a.ndjson"),
+):
+    try:
+        action()
+    except gl.GatewayLabError as error:
+        print(error.problem.lower(), bool(error.hint))
+"""
+
+
+def test_what_nobody_may_read_or_write_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    code = [sys.executable, "-c", DENIED, str(folder)]
+    done = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=False)
+    folder.chmod(0o700)
+    assert done.stderr == ""
+    said = done.stdout.splitlines()
+    assert len(said) == 6
+    assert all(line.endswith("permission denied True") for line in said), said
 
 
 # --- the command line ---
