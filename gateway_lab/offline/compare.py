@@ -20,12 +20,12 @@ from gateway_lab.config.plan import Plan, RouterPlan, TargetPlan
 from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.combinations import combine
-from gateway_lab.offline.conclusions import Conclusion, Consequence, conclude
 from gateway_lab.offline.decide import decide
 from gateway_lab.offline.deliveries import written_rows
 from gateway_lab.offline.parts import Part
 from gateway_lab.offline.places import places_of
 from gateway_lab.offline.view import View, view
+from gateway_lab.routing.conclude import Conclusion, Consequence, conclude
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 
 
@@ -203,7 +203,7 @@ def _side(seen: View, source: str | None, router: str | None, *, is_router: bool
 def _note_states(side: _Side, stream: Stream, router: RouterPlan) -> None:
     decided = decide(router, stream)
     codes = decided.rows().cast(pl.UInt32) + (len(side.found) + 1)
-    side.found += [(conclude(router, state), stream) for state in decided.states]
+    side.found += [(conclude(router, router.routes, state), stream) for state in decided.states]
     if stream.judged.valid is None:
         side.codes = codes
     else:

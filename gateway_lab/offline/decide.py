@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import polars as pl
 
@@ -18,12 +17,10 @@ from gateway_lab.config.plan import RouterPlan
 from gateway_lab.offline.cache import CACHE
 from gateway_lab.offline.columns import Grid, Stream
 from gateway_lab.offline.combinations import combine
+from gateway_lab.routing.conclude import Hits
 from gateway_lab.rules.dispatch import Run, find_runs
 from gateway_lab.rules.to_polars import dtype, to_polars
 from gateway_lab.rules.tree import Node, Reference, column_name, references
-
-Hits: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
-"""Numbers of the routes that are TRUE, and of those that are NULL."""
 
 _NO: Hits = ((), ())
 

@@ -14,11 +14,11 @@ from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
 from gateway_lab.offline.columns import Stream
-from gateway_lab.offline.conclusions import conclude
 from gateway_lab.offline.decide import decide
 from gateway_lab.offline.parts import Part
 from gateway_lab.offline.targets import letter_channels, target_references, write
 from gateway_lab.offline.view import View
+from gateway_lab.routing.conclude import conclude
 from gateway_lab.routing.render import Rendered, compile_render
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 from gateway_lab.rules.fill import Values
@@ -156,7 +156,7 @@ def _consequences(router: RouterPlan, stream: Stream, number: int, wanted: _Want
     table = [
         (state, number * _ROUTER_STRIDE + place, each.route, each.target, each.outcome, each.reason)
         for state, hits in enumerate(decided.states)
-        for place, each in enumerate(conclude(router, hits).deliveries)
+        for place, each in enumerate(conclude(router, router.routes, hits).deliveries)
         if wanted.takes("route", each.route) and wanted.takes("target", each.target)
     ]
     schema = {"state": pl.UInt32(), **{name: _PLACED[name] for name in _FOLLOWING}}

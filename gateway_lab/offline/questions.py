@@ -11,11 +11,11 @@ from gateway_lab.captures.sampling import sample_rank
 from gateway_lab.config.plan import RouterPlan
 from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.columns import Stream
-from gateway_lab.offline.conclusions import conclude
 from gateway_lab.offline.decide import decide
 from gateway_lab.offline.deliveries import deliveries
 from gateway_lab.offline.targets import write
 from gateway_lab.offline.view import View
+from gateway_lab.routing.conclude import conclude
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 from gateway_lab.rules.tree import TIMESTAMP, Meta, Span
 
@@ -84,7 +84,7 @@ def _sum(frames: list[pl.DataFrame], keys: list[str]) -> pl.DataFrame:
 
 def _channels(seen: View, stream: Stream, router: RouterPlan) -> Iterator[pl.DataFrame]:
     decided = decide(router, stream)
-    conclusions = [conclude(router, state) for state in decided.states]
+    conclusions = [conclude(router, router.routes, state) for state in decided.states]
     targets = {each.target for found in conclusions for each in found.deliveries}
     for name in sorted(targets - {DROP, DEAD_LETTER}):
         plan = seen.plan.targets[stream.source.name, name]
@@ -139,7 +139,7 @@ def _over_time(seen: View, stream: Stream, router: RouterPlan, every: str) -> pl
     table = [
         (state, each.target, each.outcome)
         for state, hits in enumerate(decided.states)
-        for each in conclude(router, hits).deliveries
+        for each in conclude(router, router.routes, hits).deliveries
     ]
     states = pl.DataFrame(
         table,
@@ -210,7 +210,10 @@ def list_unmatched(seen: View) -> pl.DataFrame:
     times = seen.part.read("seq", "received")
     for stream, router in _routed(seen):
         decided = decide(router, stream)
-        results = [conclude(router, state).result is Result.UNMATCHED for state in decided.states]
+        results = [
+            conclude(router, router.routes, state).result is Result.UNMATCHED
+            for state in decided.states
+        ]
         at = pl.Series(results, dtype=pl.Boolean).gather(decided.rows()).arg_true()
         rows = stream.valid_rows.gather(at).alias("row")
         frame = times[rows].with_columns(

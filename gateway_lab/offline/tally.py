@@ -11,10 +11,10 @@ import polars as pl
 from gateway_lab.config.plan import RouterPlan, SourcePlan, TargetPlan
 from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.columns import Stream
-from gateway_lab.offline.conclusions import Conclusion, conclude
 from gateway_lab.offline.decide import Decided, decide
 from gateway_lab.offline.targets import Written, write
 from gateway_lab.offline.view import View
+from gateway_lab.routing.conclude import Conclusion, conclude
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 
 MAX_REASONS = 1000
@@ -130,7 +130,7 @@ def _refuse(books: Tally, source: SourcePlan, reason: str, weight: Weight) -> No
 
 def _count_router(books: Tally, seen: View, router: RouterPlan, stream: Stream) -> None:
     decided = decide(router, stream)
-    conclusions = [conclude(router, state) for state in decided.states]
+    conclusions = [conclude(router, router.routes, state) for state in decided.states]
     source = stream.source.name
     for state, messages, size in decided.weights().rows():
         _book(books, source, router.name, conclusions[state], (messages, size))

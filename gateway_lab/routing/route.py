@@ -18,13 +18,11 @@ from gateway_lab.events.decode import InvalidBody
 from gateway_lab.events.event_type import EventType
 from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.messages.message import Message
+from gateway_lab.routing.conclude import Consequence, Hits, conclude
 from gateway_lab.routing.render import Refused, Render, compile_dead_letter, compile_render
 from gateway_lab.routing.routed import (
     DEAD_LETTER,
     DROP,
-    ROUTE_REASON,
-    UNDECIDED_REASON,
-    UNMATCHED_REASON,
     Decision,
     Delivery,
     Routed,
@@ -228,36 +226,21 @@ class _Router:
         if verdict is None:
             if len(self._verdicts) >= _MAX_VERDICTS:
                 self._verdicts.clear()
-            verdict = self._verdicts[matched] = self._conclude(*matched)
+            verdict = self._verdicts[matched] = self._conclude(matched)
         return verdict
 
-    def _conclude(self, hits: tuple[int, ...], nulls: tuple[int, ...]) -> _Verdict:
-        """Say what follows; a target gets the message once, for the first route that names it."""
-        matched = [self._routes[index] for index in hits]
-        undecided = tuple(self._routes[index].name for index in nulls)
-        name = self._router.name
-        if undecided and self._router.undecided == "dead_letter":
-            reason = f"{UNDECIDED_REASON}: {', '.join(undecided)}"
-            decision = Decision(name, Result.UNMATCHED, (), undecided)
-            return _Verdict(decision, (self._dead_letter(None, reason),))
-        credit: dict[str, str | None] = {}
-        for route in matched:
-            for target in route.targets:
-                credit.setdefault(target, route.name)
-        if not matched:
-            credit = dict.fromkeys(self._router.unmatched)
-        result = Result.MATCHED if matched else Result.UNMATCHED
-        decision = Decision(name, result, tuple(route.name for route in matched), undecided)
-        deliver = tuple(self._deliver(route, target) for target, route in credit.items())
-        return _Verdict(decision, deliver)
+    def _conclude(self, hits: Hits) -> _Verdict:
+        found = conclude(self._router, self._routes, hits)
+        decision = Decision(self._router.name, found.result, found.routes, found.undecided)
+        return _Verdict(decision, tuple(map(self._deliver, found.deliveries)))
 
-    def _deliver(self, route: str | None, target: str) -> _Deliver:
-        reason = ROUTE_REASON if route else UNMATCHED_REASON
-        if target == DROP:
+    def _deliver(self, follows: Consequence) -> _Deliver:
+        route, target, reason = follows.route, follows.target, follows.reason
+        if reason is None:  # the target has the last word
+            return _compile_delivery(self._parts, self._router.name, route, target)
+        if follows.outcome is Outcome.DROPPED:
             return _drop(self._router.name, route, reason)
-        if target == DEAD_LETTER:
-            return self._dead_letter(route, reason)
-        return _compile_delivery(self._parts, self._router.name, route, target)
+        return self._dead_letter(route, reason)
 
     def _dead_letter(self, route: str | None, reason: str) -> _Deliver:
         letter, router = self._parts.letter, self._router.name
