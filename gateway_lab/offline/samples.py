@@ -30,7 +30,7 @@ def sample(run: Run, *, n: int, seed: int, where: Filters) -> pl.DataFrame:
     messages = run.capture.frame.filter(pl.col("seq").is_in(chosen["seq"].unique().implode()))
     if not is_private_shown():
         messages = mask_frame(messages, run.plan, sources=run.sources, is_handled=run.is_handled)
-        chosen = _mask_channels(chosen, run.plan)
+    chosen = mask_channels(chosen, run.plan)
     texts = [_text("key"), _text("body")]
     kept = messages.select("seq", "key", "body").collect()
     shown = kept.with_columns(texts)
@@ -45,13 +45,33 @@ def _text(name: str) -> pl.Expr:
     return pl.col(name).map_elements(lambda value: value.decode(errors="replace"), pl.String)
 
 
-def _mask_channels(chosen: pl.DataFrame, plan: Plan) -> pl.DataFrame:
-    """Mask channels that are built from private values."""
+def mask_channels(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Mask channels that are built from private values, unless these may be shown.
+
+    Args:
+        frame: With columns `target` and `channel`.
+        plan: Says which targets write private values into their channels, for any source.
+    """
+    if is_private_shown():
+        return frame
+    written = [*plan.targets, *((source, DEAD_LETTER) for source in plan.sources)]
+    private = {
+        target: _fixed_start(plan, source, target)
+        for source, target in written
+        if _is_private(plan, source, target)
+    }
     shown = [
-        mask_text(channel) if channel and _is_private(plan, source, target) else channel
-        for source, target, channel in chosen.select("source", "target", "channel").rows()
+        f"{private[target]}{mask_text(channel)}" if channel and target in private else channel
+        for target, channel in frame.select("target", "channel").rows()
     ]
-    return chosen.with_columns(channel=pl.Series(shown, dtype=pl.String))
+    return frame.with_columns(channel=pl.Series(shown, dtype=pl.String))
+
+
+def _fixed_start(plan: Plan, source: str, target: str) -> str:
+    """Return what all channels of a target begin with."""
+    found = plan.targets.get((source, target))
+    first = found.channel.parts[0] if found and found.channel.parts else ""
+    return first if isinstance(first, str) else ""
 
 
 def _is_private(plan: Plan, source: str, target: str) -> bool:

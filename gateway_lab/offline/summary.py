@@ -30,7 +30,12 @@ from gateway_lab.offline.questions import (
     sum_channels,
     sum_over_time,
 )
-from gateway_lab.offline.samples import checked_filters, checked_step, sample
+from gateway_lab.offline.samples import (
+    checked_filters,
+    checked_step,
+    mask_channels,
+    sample,
+)
 from gateway_lab.offline.tally import Tally, nonzero
 from gateway_lab.offline.tasks import Run
 from gateway_lab.offline.text import as_html, as_text
@@ -162,9 +167,13 @@ class Replay:
         )
 
     def channels(self) -> pl.DataFrame:
-        """Channels written to: `target, broker, channel, messages, bytes`, the fullest first."""
+        """Channels written to: `target, broker, channel, messages, bytes`, the fullest first.
+
+        A channel that is built from private values is masked, as in samples.
+        """
         frame = sum_channels(list(self.run.ask(count_channels, "channels")))
-        return _in_order(frame, {"target": [*self.config.targets]})
+        shown = mask_channels(frame, self.run.plan)
+        return _in_order(shown, {"target": [*self.config.targets]})
 
     def over_time(self, every: str = "1m") -> pl.DataFrame:
         """Deliveries by time received: `time, router, target, outcome, deliveries`.
