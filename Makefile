@@ -6,6 +6,7 @@ READY := .venv/.ready
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n $(WORKERS) --dist loadfile
+COVERAGE := --cov=gateway_lab # by name: the kernels of notebooks are told so, too
 TESTS := $(PARALLEL) -p no:nbval tests data
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with=tests/nbval.cfg \
 	--nbval-cell-timeout=120 --timeout=150 -p no:randomly
@@ -28,8 +29,8 @@ lab: $(READY) ## Open JupyterLab on the tour; without a display, print its addre
 	@$(BIN)/gateway-lab lab
 
 test: $(READY) ## Run every test, notebooks included, and show the coverage
-	$(PYTEST) $(TESTS) --cov --cov-report=
-	$(PYTEST) $(PARALLEL) --cov --cov-append $(NBVAL) notebooks
+	$(PYTEST) $(TESTS) $(COVERAGE) --cov-report=
+	$(PYTEST) $(PARALLEL) $(COVERAGE) --cov-append $(NBVAL) notebooks
 
 check: $(READY) ## Lint, types, import layers and the fast tests, within a minute
 	$(BIN)/ruff check
