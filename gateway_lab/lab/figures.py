@@ -7,11 +7,12 @@ numbers as a table. A target has one colour in every figure of a config.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import polars as pl
 
-from gateway_lab.captures.capture import Capture
+from gateway_lab.captures.capture import Capture, require_capture
 from gateway_lab.errors import ReplayError, did_you_mean
 from gateway_lab.lab.figure import Figure, draw
 from gateway_lab.lab.palette import COLOURS, NODE, colours, faint
@@ -23,6 +24,12 @@ from gateway_lab.offline.summary import Replay
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 
 Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
+T = TypeVar("T")
+
+MADE: Mapping[type, tuple[str, str]] = {
+    Replay: ("replay", "make it first: replay = gl.replay(config, capture)"),
+    RouteDiff: ("diff", "make it first: diff = gl.diff(config, draft, capture)"),
+}
 
 FLOW = (
     Layer(column="source"),
@@ -48,11 +55,11 @@ def flow(result: Replay | Frame, *, title: str | None = None) -> Figure:
         title: Left out: how many deliveries there are.
 
     Raises:
-        ReplayError: The frame lacks a column.
+        ReplayError: It is another kind of result, or the frame lacks a column.
     """
     ways = [layer.column for layer in FLOW]
     columns = (*ways, "outcome", "deliveries")
-    frame = _ended(_frame(result, Replay.flow, columns), ways)
+    frame = _ended(_frame(_given(result, Replay, Replay.flow), columns), ways)
     trace = sankey(
         frame,
         FLOW,
@@ -73,11 +80,11 @@ def over_time(result: Replay | Frame, *, every: str = "1m", title: str | None = 
         title: Left out: what is drawn.
 
     Raises:
-        ReplayError: The frame lacks a column.
+        ReplayError: It is another kind of result, or the frame lacks a column.
     """
     columns = ("time", "target", "outcome", "deliveries")
-    given = _frame(result, lambda replay: replay.over_time(every), columns)
-    frame = _ended(given, ["time", "target"])
+    given = _given(result, Replay, partial(Replay.over_time, every=every))
+    frame = _ended(_frame(given, columns), ["time", "target"])
     unit = "deliveries" if isinstance(result, Frame) else f"deliveries in {every}"
     title = title or "Deliveries over time, by target"
     return _stacked(frame, "target", _colours(result, frame["target"]), unit=unit, title=title)
@@ -92,8 +99,10 @@ def volume(capture: Capture, *, every: str = "1m", title: str | None = None) -> 
         title: Left out: what is drawn.
 
     Raises:
+        CaptureError: It is no capture.
         ReplayError: `every` is not a time step.
     """
+    require_capture(capture)
     time = pl.col("received").dt.truncate(checked_step(every))
     counts = capture.frame.group_by(time=time, channel="channel").len("messages")
     frame = counts.sort("time", "channel").collect()
@@ -115,9 +124,9 @@ def distribution(
         title: Left out: the names of the columns.
 
     Raises:
-        ReplayError: The frame lacks a column.
+        ReplayError: It is no frame, or lacks a column.
     """
-    shown = _frame(frame, None, (y, *([colour] if colour else []), x))
+    shown = _frame(frame, (y, *([colour] if colour else []), x))
     names = shown[colour or y].cast(pl.String)
     chosen = colours(names.drop_nulls())
     order = shown.group_by(y, maintain_order=True).agg(pl.col(x).sum()).sort(x, descending=True)[y]
@@ -156,10 +165,10 @@ def diff_flow(diff: RouteDiff | Frame, *, title: str | None = None) -> Figure:
         title: Left out: how many deliveries are not the same.
 
     Raises:
-        ReplayError: The frame lacks a column.
+        ReplayError: It is another kind of result, or the frame lacks a column.
     """
     columns = (*(layer.column for layer in DIFF), "messages")
-    frame = _frame(diff, RouteDiff.flow, columns)
+    frame = _frame(_given(diff, RouteDiff, RouteDiff.flow), columns)
     names = [*frame["old"], *frame["new"]]
     trace = sankey(frame, DIFF, value="messages", unit="deliveries", colours=_colours(diff, names))
     total = f"{frame['messages'].sum():,} deliveries do not stay the same"
@@ -179,9 +188,10 @@ def batches(
         title: Left out: the name of the aggregate.
 
     Raises:
-        ReplayError: The frame lacks a column.
+        ReplayError: It is no frame, or lacks a column.
     """
-    shown = _frame(frame, None, (time, *([by] if by else []), y)).sort(time, *([by] if by else []))
+    keys = (time, *([by] if by else []))
+    shown = _frame(frame, (*keys, y)).sort(keys)
     chosen = colours([] if by is None else shown[by].cast(pl.String).drop_nulls())
     traces = [
         {
@@ -233,11 +243,23 @@ def _stacked(
     return draw(traces, title=title, frame=frame, layout=layout)
 
 
-def _frame(
-    result: Any, method: Callable[[Any], Frame] | None, columns: Sequence[str]
-) -> pl.DataFrame:
-    """Return the columns that a figure shows, of a frame or of what a result's method gives."""
-    given = result if method is None or isinstance(result, Frame) else method(result)
+def _given(result: T | Frame, kind: type[T], method: Callable[[T], Frame]) -> Frame:
+    """Return a frame as it is, and of a result what its method gives."""
+    if isinstance(result, Frame):
+        return result
+    if isinstance(result, kind):
+        return method(result)
+    noun, made = MADE[kind]
+    raise ReplayError(f"this is a {type(result).__name__}, and no {noun}", hint=made)
+
+
+def _frame(given: Frame, columns: Sequence[str]) -> pl.DataFrame:
+    """Return the columns that a figure shows."""
+    if not isinstance(given, Frame):
+        raise ReplayError(
+            f"this is a {type(given).__name__}, and no frame",
+            hint="give one of a result's frames, such as replay.channels()",
+        )
     frame = given.lazy().collect()
     for column in columns:
         if column not in frame.columns:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
 
 import gateway_lab as gl
-from gateway_lab.errors import ReplayError
+from gateway_lab.errors import CaptureError, ReplayError
 from gateway_lab.lab import figures
 from gateway_lab.lab.palette import COLOURS, FIXED
 
@@ -178,3 +179,26 @@ def test_the_volume_of_a_capture_is_counted_by_channel_and_step() -> None:
 def test_a_step_that_is_no_time_is_refused() -> None:
     with pytest.raises(ReplayError, match="like 10s"):
         figures.volume(gl.generate_traffic("users", n=5, seed=3), every="often")
+
+
+@pytest.mark.parametrize("draw", [figures.flow, figures.over_time])
+def test_a_figure_of_a_replay_says_that_it_takes_one(draw: Any, capture: gl.Capture) -> None:
+    with pytest.raises(ReplayError, match=r"this is a Capture, and no replay\n.*gl\.replay\("):
+        draw(capture)
+
+
+def test_a_figure_of_a_diff_says_that_it_takes_one(replay: gl.Replay) -> None:
+    with pytest.raises(ReplayError, match=r"this is a Replay, and no diff\n.*gl\.diff\("):
+        figures.diff_flow(replay)  # type: ignore[arg-type]
+
+
+def test_a_figure_of_a_frame_says_that_it_takes_one(replay: gl.Replay) -> None:
+    with pytest.raises(ReplayError, match=r"this is a Replay, and no frame"):
+        figures.distribution(replay, x="messages", y="channel")  # type: ignore[arg-type]
+    with pytest.raises(ReplayError, match=r"this is a Replay, and no frame"):
+        figures.batches(replay, y="avg")  # type: ignore[arg-type]
+
+
+def test_the_volume_of_what_is_no_capture_is_refused(replay: gl.Replay) -> None:
+    with pytest.raises(CaptureError, match=r"this is a Replay, and no capture"):
+        figures.volume(replay)  # type: ignore[arg-type]
