@@ -93,6 +93,17 @@ class Capture:
             raise CaptureError(msg, hint=self._numbers_hint())
         return message_of(rows[0])
 
+    def places(self) -> list[str]:
+        """List where the messages came from, `protocol:channel` each, as `sources=` takes it.
+
+        Raises:
+            CaptureError: The file is damaged.
+        """
+        columns = self.frame.select(pl.col("kind", "channel").fill_null("")).unique()
+        with damage_told(self.paths):
+            found = columns.sort("kind", "channel").collect()
+        return [f"{kind}:{channel}" for kind, channel in found.iter_rows()]
+
     def between(self, start: datetime | str, end: datetime | str) -> Capture:
         """Keep what was received from `start` on and before `end`.
 

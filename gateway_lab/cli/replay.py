@@ -19,6 +19,11 @@ EXAMPLES = """
 `gateway-lab replay routes.yaml monday.parquet --every 5m --format json`  deliveries over time
 """
 
+NOWHERE = (
+    "bind a source to them, as it stands: --source NAME=:  (or say once where they are from: "
+    "gl.scan_capture(path, broker=…, protocol=…, channel=…).write('new.parquet'))"
+)
+
 
 class By(StrEnum):
     """What the counts are about."""
@@ -74,12 +79,15 @@ def closing(result: gl.Replay) -> str:
 
 
 def _unread(result: gl.Replay) -> list[str]:
+    """Say where the messages came from, when nobody reads them and no source was told to."""
     books = result.books()
-    if not books.messages or books.no_source < books.messages:
+    if not books.messages or books.no_source < books.messages or result.run.sources:
         return []
-    channels = result.capture.frame.select("kind", "channel").unique().sort("kind", "channel")
-    found = [f"{kind}:{channel}" for kind, channel in channels.head(3).collect().iter_rows()]
-    shown = ", ".join(found)
-    text = f"no source of the config reads any of these messages; they are from {shown}"
-    hint = f"is it the right capture? else bind a source: --source NAME={found[0]}"
-    return [f"{text}\n  hint: {hint}"]
+    text = "no source of the config reads any of these messages"
+    match result.capture.places():
+        case [":"]:
+            return [f"{text}; they do not say where they are from\n  hint: {NOWHERE}"]
+        case [first, *_] as found:
+            hint = f"is it the right capture? else bind a source: --source NAME={first}"
+            return [f"{text}; they are from {', '.join(found[:3])}\n  hint: {hint}"]
+    return []

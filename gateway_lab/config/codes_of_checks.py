@@ -164,6 +164,14 @@ DELIVERY = {
 }
 
 TRAFFIC = {
+    "source-not-captured": (
+        _NOTE,
+        "A source was told to read where the capture holds no message.",
+        (
+            "`sources=` or `--source` names a place that no captured message came from, so the "
+            "source gets none. The hint names the places that there are."
+        ),
+    ),
     "undeclared-field": (
         _WARNING,
         "The capture has a field that the event type does not declare.",

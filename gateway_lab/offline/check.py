@@ -55,8 +55,8 @@ def check(
     _report_unmatched(result, report)
     known = {(each.code, each.path) for each in findings}
     shown = [each for each in result.findings if (each.code, each.path) not in known]
-    overruns = (each for each in shown if each.code == "max-channels")
-    return Findings((*findings, *report.findings, *overruns))
+    traffic = (each for each in shown if each.code in {"max-channels", "source-not-captured"})
+    return Findings((*findings, *report.findings, *traffic))
 
 
 # --- routes ---

@@ -39,6 +39,7 @@ from gateway_lab.offline.samples import (
 from gateway_lab.offline.tally import Tally, nonzero
 from gateway_lab.offline.tasks import Run
 from gateway_lab.offline.text import as_html, as_text
+from gateway_lab.offline.unread import unread
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 
 
@@ -68,8 +69,9 @@ class Replay:
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """Findings of the config, and what the traffic shows: too many live channels."""
-        return (*self.compiled, *overruns(self.run.plan, self.tally, self.channels))
+        """Findings of the config, and of the traffic: `sources=` in vain, too many live channels."""
+        found = overruns(self.run.plan, self.tally, self.channels)
+        return (*self.compiled, *unread(self.run, self.tally), *found)
 
     # --- counts ---
 

@@ -124,6 +124,13 @@ def test_a_capture_shows_its_count_span_and_channels() -> None:
     assert "<td>events</td><td>26</td>" in capture._repr_html_()
 
 
+def test_a_capture_names_the_places_that_sources_can_be_told(tmp_path: Path) -> None:
+    assert a_capture().places() == ["kafka:events", "kafka:other"]
+    path = tmp_path / "others.ndjson"
+    path.write_text('{"id": 1}\n')
+    assert scan_capture(path).places() == [":"]
+
+
 def test_a_channel_cannot_write_html() -> None:
     capture = a_capture(1, channel=["<script>"])
     assert "<script>" not in capture._repr_html_()

@@ -92,6 +92,23 @@ def test_traffic_captured_elsewhere_is_bound_by_hand(config: Path, capture: Path
     assert bound["no_source"] == 0
 
 
+def test_a_binding_to_what_was_not_captured_is_noted(config: Path, capture: Path) -> None:
+    out = run("replay", config, capture, "--source", "business=kafka:busines-events")
+    assert "note [source-not-captured]" in out
+    assert "hint: did you mean 'kafka:business-events'?" in out
+
+
+def test_lines_that_do_not_say_where_they_are_from_can_be_bound(
+    config: Path, tmp_path: Path
+) -> None:
+    lines = tmp_path / "others.ndjson"
+    lines.write_text('{"priority": "high", "tenant_id": "acme"}\n')
+    out = run("replay", config, lines)
+    assert "they do not say where they are from" in out
+    assert "--source NAME=:" in out
+    assert document("replay", config, lines, "--source", "business=:")["no_source"] == 0
+
+
 def test_a_binding_that_is_written_wrong_is_refused(config: Path, capture: Path) -> None:
     run("replay", config, capture, "--source", "business", code=2)
 

@@ -55,3 +55,10 @@ def test_too_many_channels_are_reported(shop: GatewayConfig, capture_of: MakeCap
     config = shop.edit_target("pager", max_channels=1)
     capture = capture_of(message(order("critical", "a")), message(order("critical", "b")))
     assert len(of("max-channels", check(config, capture))) == 1
+
+
+def test_a_source_that_was_told_to_read_in_vain_is_reported(
+    shop: GatewayConfig, five: Capture
+) -> None:
+    findings = check(shop, five, sources={"orders": "kafka:elsewhere"})
+    assert len(of("source-not-captured", findings)) == 1

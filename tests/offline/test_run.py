@@ -65,6 +65,23 @@ def test_a_source_can_be_told_where_its_messages_are(
         replay(shop, capture, sources={"order": "nats:elsewhere"})
 
 
+def test_a_source_told_to_read_what_was_not_captured_is_noted(
+    shop: GatewayConfig, capture_of: MakeCapture
+) -> None:
+    capture = capture_of(message(order("high")))
+    (found,) = replay(shop, capture, sources={"orders": "kafka:oders"}).findings[-1:]
+    assert (found.code, found.severity, found.path) == (
+        "source-not-captured",
+        "note",
+        ("sources", "orders"),
+    )
+    assert "no message from kafka:oders, where orders is told to read" in found.text
+    assert found.hint == "did you mean 'kafka:orders'?"
+    several = ("stream:orders", "kafka:elsewhere")
+    told = replay(shop, capture, sources={"orders": several, "done": "stream:orders"})
+    assert "source-not-captured" not in {each.code for each in told.findings}
+
+
 def test_a_source_with_a_handler_is_not_replayed(
     shop: GatewayConfig, capture_of: MakeCapture
 ) -> None:
