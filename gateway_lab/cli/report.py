@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 WIDTH_OF_A_PIPE = 160
 """Columns of a table that no terminal bounds."""
 
+LEGIBLE = 12
+"""Columns that a text keeps in a narrow terminal."""
+
+BORDER = 3
+"""Columns that a line and the blanks beside a cell take."""
+
 STYLES = {
     "error": "bold red",
     "warning": "yellow",
@@ -116,27 +122,57 @@ class Report:
 
     def _print(self) -> None:
         console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
+        width = console.width
         if self.facts:
-            width = max(map(len, self.facts))
+            longest = max(map(len, self.facts))
             for key, value in self.facts.items():
-                console.print(Text(f"{key:{width}}  {text(value)}"), soft_wrap=True)
+                console.print(Text(f"{key:{longest}}  {text(value)}"), soft_wrap=True)
         for table in self.tables:
-            console.print(_drawn(table))
+            console.width = width
+            _draw(console, table)
             if table.more:
                 console.print(f"… and {table.more:,} more; --limit shows them")
         if self.closing:
             console.print(Text(self.closing))
 
 
-def _drawn(table: Table) -> RichTable:
+def _draw(console: Console, table: Table) -> None:
+    """Print a table: what is too wide breaks texts, then headings, but never a number."""
     drawn = RichTable(title=table.name, title_justify="left", title_style="bold")
-    for name in table.columns:
-        numbers = all(isinstance(row.get(name), int | float | None) for row in table.rows)
-        drawn.add_column(name, justify="right" if numbers else "left", overflow="fold")
-    for row in table.rows:
-        cells = (text(row.get(name)) for name in table.columns)
-        drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in cells))
-    return drawn
+    cells = {name: [text(row.get(name)) for row in table.rows] for name in table.columns}
+    numbers = [name for name in cells if all(_is_number(row.get(name)) for row in table.rows)]
+    widths = _widths(cells, numbers, console.width)
+    for name in cells:
+        is_number = name in numbers
+        width = widths[name] if is_number else None
+        drawn.add_column(
+            name, justify="right" if is_number else "left", overflow="fold", width=width
+        )
+    for row in zip(*cells.values(), strict=True):
+        drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    console.width = max(console.width, _total(widths))
+    console.print(drawn)
+
+
+def _widths(cells: Mapping[str, list[str]], numbers: Sequence[str], room: int) -> dict[str, int]:
+    """Give each column the least that it takes, where headings of numbers break only if need be."""
+    longest = {name: max(map(len, column), default=1) for name, column in cells.items()}
+    widths = {name: max(longest[name], len(name)) for name in cells}
+    widths |= {name: min(widths[name], LEGIBLE) for name in cells if name not in numbers}
+    while _total(widths) > room:
+        name = max(numbers, key=lambda name: widths[name] - longest[name], default=None)
+        if name is None or widths[name] <= longest[name]:
+            break
+        widths[name] -= 1
+    return widths
+
+
+def _total(widths: Mapping[str, int]) -> int:
+    return sum(width + BORDER for width in widths.values()) + 1
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | None)
 
 
 def _line(cells: Iterable[str]) -> str:

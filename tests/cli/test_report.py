@@ -55,3 +55,15 @@ def test_markup_in_a_value_is_shown_as_it_is(capsys: pytest.CaptureFixture[str])
 def test_an_empty_table_still_shows_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
     out = shown(Format.TABLE, Report(tables=[table("targets", FRAME.clear(), limit=9)]), capsys)
     assert "messages" in out
+
+
+def test_a_narrow_terminal_breaks_headings_but_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    names = ("deliveries", "delivered", "dropped", "dead_lettered", "bytes")
+    row = {"target": "dead_letter", "broker": "stream", **dict.fromkeys(names, 158_429_319)}
+    report = Report(tables=[Table(name="targets", columns=tuple(row), rows=[row])])
+    out = shown(Format.TABLE, report, capsys)
+    assert out.count("158,429,319") == len(names)
