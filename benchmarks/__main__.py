@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from benchmarks import decode, edit, many_routes, memory, replay
@@ -58,7 +58,10 @@ def decoder() -> Figure:
 
 
 def main() -> None:
-    """Measure everything."""
+    """Measure everything; some minutes."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--write", action="store_true", help=f"also write {PAGE}")
+    is_written = parser.parse_args().write
     figures = [
         *replay.measure(),
         *edit.measure(),
@@ -67,7 +70,7 @@ def main() -> None:
         *memory.measure(),
     ]
     show(figures)
-    if "--write" in sys.argv[1:]:
+    if is_written:
         PAGE.write_text(TEXT.format(machine=machine(), table=markdown(figures)))
 
 
