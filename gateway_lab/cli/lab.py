@@ -17,6 +17,7 @@ from gateway_lab.errors import MissingExtraError
 
 FIRST = Path("notebooks/00_tour.ipynb")
 PORTS = range(8888, 8988)
+DEFAULTS = Path(__file__).parents[1] / "lab" / "jupyter"
 
 EXAMPLES = """
 `gateway-lab lab`  opens the tour
@@ -50,7 +51,14 @@ def lab(
     opens = has_display() if browser is None else browser
     arguments = command(notebook, port=port, browser=opens)
     # The token goes through the environment: other users see command lines.
-    os.execve(sys.executable, arguments, os.environ | {"JUPYTER_TOKEN": token})  # noqa: S606
+    changed = {"JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": config_path()}
+    os.execve(sys.executable, arguments, os.environ | changed)  # noqa: S606
+
+
+def config_path() -> str:
+    """Return where JupyterLab finds defaults, ours first: it shall not ask whether to read news."""
+    given = os.environ.get("JUPYTER_CONFIG_PATH")
+    return os.pathsep.join([str(DEFAULTS), *([given] if given else [])])
 
 
 def command(notebook: Path, *, port: int, browser: bool) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -39,6 +40,17 @@ def test_the_address_printed_opens_the_tour_with_the_token_that_the_server_has(
     assert f"--ServerApp.port={found[1]}" in arguments
     assert environment["JUPYTER_TOKEN"] == found[2]
     assert found[2] not in " ".join(arguments)
+
+
+def test_the_lab_neither_asks_for_news_nor_forgets_the_users_own_settings(
+    started: list[tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/home/me/jupyter")
+    CliRunner().invoke(app, ["lab"])
+    ours, theirs = started[0][1]["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert theirs == "/home/me/jupyter"
+    defaults = json.loads((Path(ours) / "labconfig/default_setting_overrides.json").read_text())
+    assert defaults["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
 
 
 def test_without_a_display_no_browser_is_opened(
