@@ -6,7 +6,8 @@ READY := .venv/.ready
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n $(WORKERS) --dist loadfile
-COVERAGE := --cov=gateway_lab # by name: the kernels of notebooks are told so, too
+# By name, for the kernels of notebooks are told so, too.
+COVERAGE := --cov=gateway_lab
 TESTS := $(PARALLEL) -p no:nbval tests data
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with=tests/nbval.cfg \
 	--nbval-cell-timeout=120 --timeout=150 -p no:randomly
