@@ -174,10 +174,10 @@ TRAFFIC = {
     ),
     "undeclared-field": (
         _WARNING,
-        "The capture has a field that the event type does not declare.",
+        "The capture has fields that the event type does not declare.",
         (
-            "Rules cannot read it. Declare it if it matters; `gl.infer_event_type` writes the "
-            "declaration for you."
+            "Rules cannot read them; bodies pass with them as they are. Declare what matters; "
+            "`gl.infer_event_type` writes the declarations for you."
         ),
     ),
     "undeclared-value": (

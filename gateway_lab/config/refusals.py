@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,8 @@ from gateway_lab.errors import did_you_mean
 
 MAX_REFUSALS = 50
 """What is told at once; a document with more is another file."""
+
+BRACES = "quote it, if it is a text with braces"
 
 _WANTED = {
     "string_type": "a text",
@@ -119,8 +122,11 @@ def _without_other_branches(raws: list[_Raw]) -> list[_Raw]:
 
 
 def _is_misfit(raw: _Raw) -> bool:
+    is_text = isinstance(raw.error["input"], str)
     if raw.error["type"] == "literal_error":
-        return not isinstance(raw.error["input"], str)
+        return not is_text
+    if raw.error["type"] == "tuple_type" and is_text:
+        return False  # one name, its brackets forgotten
     return raw.error["type"] in _WANTED
 
 
@@ -195,21 +201,24 @@ def _hint(group: list[_Raw]) -> str:
     if "string_type" in wanted and isinstance(value, bool | int | float):
         return "quote it"
     if "string_type" in wanted and isinstance(value, dict):
-        return "quote it, if it is a text with braces"
+        return "write the value alone" if "bool_type" in wanted else BRACES
     return next((hint for kind, hint in _FORMS.items() if kind in wanted), "")
 
 
 def _hint_for_text(value: str, wanted: set[str], group: list[_Raw]) -> str:
+    choices = next((each.error["ctx"]["expected"] for each in group if _is_choice(each)), "")
+    names = choices.replace(" or ", ", ").replace("'", "").split(", ")
     if "tuple_type" in wanted:
-        return f"write [{value}]"
+        near = difflib.get_close_matches(value, names, n=1)
+        others = f", or {' or '.join(names)}" if choices else ""
+        return f"did you mean {near[0]!r}?" if near else f"write [{value}]{others}"
     if "bool_type" in wanted and value.lower() in {"yes", "on", "y"}:
         return "write true"
     if "bool_type" in wanted and value.lower() in {"no", "off", "n"}:
         return "write false"
     if wanted & {"int_type", "float_type"} and value.lstrip("-").isdigit():
         return "write it without quotes"
-    choices = next((each.error["ctx"]["expected"] for each in group if _is_choice(each)), "")
-    return did_you_mean(value, choices.replace(" or ", ", ").replace("'", "").split(", "))
+    return did_you_mean(value, names)
 
 
 def _is_choice(raw: _Raw) -> bool:

@@ -38,7 +38,8 @@ def write(config: Document, path: str | os.PathLike[str]) -> None:
         _replace(file, data)
     except (OSError, ValueError) as error:  # a ValueError is about a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
-        hint = "the file is as it was"
+        is_lost = isinstance(error, FileNotFoundError)
+        hint = f"make the folder {file.parent} first" if is_lost else "the file is as it was"
         raise ConfigError(f"cannot be written: {reason}", where=str(file), hint=hint) from None
 
 

@@ -28,6 +28,7 @@ from gateway_lab.config.places import DocumentPath, Origin, Place
 from gateway_lab.config.yaml_errors import Problem, character_problem, syntax_problem
 
 MAX_BYTES = 1024 * 1024
+SHARED = "settings share values, `$ref` shares schemas within an event type"
 MAX_DEPTH = 64
 MAX_PROBLEMS = 50
 
@@ -160,9 +161,9 @@ class _Reader:
     def _refuse_marks(self, event: Any) -> None:
         at = event.start_mark.index
         if isinstance(event, AliasEvent):
-            self.refuse(f"alias *{event.anchor}", at, "write the value out; settings share values")
+            self.refuse(f"alias *{event.anchor}", at, f"write the value out; {SHARED}")
         elif event.anchor:
-            self.refuse(f"anchor &{event.anchor}", at, "remove it; settings share values")
+            self.refuse(f"anchor &{event.anchor}", at, f"remove it; {SHARED}")
         if getattr(event, "tag", None):
             self.refuse(f"tag {event.tag}", at, "remove it: a config is plain data")
 

@@ -24,6 +24,9 @@ from gateway_lab.offline.summary import Replay
 LOOKED_AT = 20_000
 """Messages whose bodies are looked at for fields that are not declared; chosen by hash."""
 
+NAMED = 8
+"""Undeclared fields of an event type that a finding names."""
+
 
 def check(
     config: GatewayConfig,
@@ -130,9 +133,19 @@ def _report_fields(result: Replay, report: Report) -> None:
                     event = msgspec.json.decode(batch["body"][row])
                     counts.update(set(_undeclared(judged.event_type.schema, event, "")))
     for name, counts in seen.items():
-        for field, count in counts.most_common():
-            text = f"{field} is in {count:,} of the messages looked at, and is not declared"
-            report.add("undeclared-field", ("events", name), text)
+        if counts:
+            report.add("undeclared-field", ("events", name), _named(counts))
+
+
+def _named(counts: Counter[str]) -> str:
+    """Name the fields that most messages have: real traffic may have hundreds."""
+    if len(counts) == 1:
+        ((field, count),) = counts.items()
+        return f"{field} is in {count:,} of the messages looked at, and is not declared"
+    ranked = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    shown = ", ".join(f"{field} ({count:,})" for field, count in ranked[:NAMED])
+    more = f" and {len(ranked) - NAMED:,} more" if len(ranked) > NAMED else ""
+    return f"{len(ranked):,} fields are not declared; in so many messages looked at: {shown}{more}"
 
 
 def _undeclared(schema: Schema, value: Any, path: str) -> Iterator[str]:

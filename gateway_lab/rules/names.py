@@ -140,9 +140,12 @@ class Names:
         elif path[-1].lower() in FUNCTIONS:
             hint = FUNCTIONS[path[-1].lower()]
         else:
-            hint = did_you_mean(written, self.known())
-        events = " or ".join(self.events)
-        return self.error(name.span, "unknown-name", f"{events} has no field {written!r}", hint)
+            settings = (f"settings.{each}" for each in self.settings)
+            hint = did_you_mean(written, [*self.known(), *settings])
+        several = len(self.events) > 1
+        who = f"none of {', '.join(self.events)}" if several else next(iter(self.events))
+        problem = f"{who} has {'a' if several else 'no'} field {written!r}"
+        return self.error(name.span, "unknown-name", problem, hint)
 
     def inside(self, path: Path, schema: Schema, event: EventType, name: Name) -> RuleError | None:
         """Make the error of a name that goes on behind a field where nothing is declared."""

@@ -190,6 +190,14 @@ def test_all_problems_are_told_each_with_its_place(
             "routers: {r: {source: s, match: all, unmatched: drop, routes: [{name: a, to: x}]}}",
             "write [x]",
         ),
+        (
+            "routers: {r: {source: s, match: all, routes: [], unmatched: audit}}",
+            "write [audit], or dead_letter or drop",
+        ),
+        (
+            "routers: {r: {source: s, match: all, routes: [], unmatched: dorp}}",
+            "did you mean 'drop'?",
+        ),
         ("targets: {t: {broker: b, channel: 12}}", "quote it"),
         ("targets: {t: {broker: b, channel: c, max_channels: '3'}}", "write it without quotes"),
         ("retry: {initial: 5 s}", "such as 200ms"),
@@ -207,7 +215,7 @@ def test_the_text_of_an_error_shows_every_problem_on_its_line() -> None:
         "routes.yaml:4:1: duplicate key 'name'",
         "hint: the first is in line 2: rename or remove one",
         "routes.yaml:5:9: anchor &e",
-        "hint: remove it; settings share values",
+        "hint: remove it; settings share values, `$ref` shares schemas within an event type",
     ]
 
 

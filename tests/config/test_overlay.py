@@ -76,6 +76,11 @@ def test_all_else_is_refused_with_its_place(
     assert all(part in line for line, part in zip(shown, problems, strict=True))
 
 
+def test_a_setting_is_written_as_its_value_alone() -> None:
+    with pytest.raises(ConfigError, match="hint: write the value alone"):
+        parse_overlay("overlay: 1\nsettings: {big_order: {value: 1}}\n")
+
+
 def test_a_config_is_no_overlay() -> None:
     with pytest.raises(ConfigError, match="the key overlay is missing"):
         parse_overlay("gateway_lab: 1\nname: x\n")

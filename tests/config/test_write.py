@@ -285,3 +285,9 @@ def test_a_full_disk_leaves_the_old_file_and_a_clear_error(tmp_path: Path) -> No
     assert "hint: the file is as it was" in result.stderr
     assert path.read_text() == SMALL
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    config = parse_config(SMALL)
+    with pytest.raises(ConfigError, match=f"hint: make the folder {tmp_path / 'out'} first"):
+        config.write(tmp_path / "out" / "routes.yaml")

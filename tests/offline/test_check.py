@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from gateway_lab.captures.capture import Capture
 from gateway_lab.config.check import check as check_document
 from gateway_lab.config.gateway_config import GatewayConfig
@@ -62,3 +64,15 @@ def test_a_source_that_was_told_to_read_in_vain_is_reported(
 ) -> None:
     findings = check(shop, five, sources={"orders": "kafka:elsewhere"})
     assert len(of("source-not-captured", findings)) == 1
+
+
+def test_many_fields_that_are_not_declared_are_one_finding(
+    shop: GatewayConfig, capture_of: MakeCapture
+) -> None:
+    extra: dict[str, Any] = {f"x{number}": 1 for number in range(30)}
+    capture = capture_of(message(order("low", **extra)), message(order("low", x7=1)))
+    (field,) = of("undeclared-field", check(shop, capture))
+    assert field.text.startswith(
+        "30 fields are not declared; in so many messages looked at: x7 (2)"
+    )
+    assert field.text.endswith("and 22 more")

@@ -100,6 +100,11 @@ def test_a_field_of_some_event_types_is_known_where_its_type_is_the_same() -> No
     assert resolve("count", BOTH).type == INTEGER
 
 
+def test_a_name_that_no_event_type_has_names_them_all() -> None:
+    with pytest.raises(RuleError, match=r"none of .+, .+ has a field 'nam'"):
+        resolve("nam = 'a'", BOTH)
+
+
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
@@ -113,6 +118,7 @@ def test_a_field_of_some_event_types_is_known_where_its_type_is_the_same() -> No
         ("count.x = 1", "unknown-name", "no fields"),
         ("lines[1] is null", "opaque-object", "is null"),
         ("settings.bigg > 1", "unknown-name", "'big'"),
+        ("setting.big > 1", "unknown-name", "did you mean 'settings.big'?"),
         ("key = 'a'", "unknown-name", "message.key"),
         ("current_date > at", "unknown-name", "message.received"),
         ("message.kee = 'a'", "unknown-name", "event.message"),
