@@ -15,8 +15,13 @@ from gateway_lab.cli.report import Format, Report, table
 EXAMPLES = """
 `gateway-lab explain routes.yaml monday.parquet --seq 4711`
 
+`gateway-lab explain routes.yaml --event '{"priority": "high"}'`  when nothing is captured
+
 `gateway-lab explain routes.yaml --source business --event '{"priority": "high"}'`
+  when there are several sources
 """
+
+LEGEND = "✓ TRUE  ✗ FALSE  ? NULL  · not asked; * a clause that made its route's result"
 
 
 def explain(
@@ -24,20 +29,22 @@ def explain(
     capture: Annotated[Path | None, Argument(help="Where --seq is.", metavar="CAPTURE")] = None,
     *,
     seq: Annotated[int | None, Option(help="The number of a captured message.")] = None,
-    source: Annotated[str | None, Option(help="The source that reads --event.")] = None,
-    event: Annotated[str | None, Option(help="The event, written as JSON.")] = None,
+    source: Annotated[
+        str | None, Option(help="The source that reads it; left out: the only one that can.")
+    ] = None,
+    event: Annotated[str | None, Option(help="An event, written as JSON.")] = None,
     form: Form = Format.TABLE,
 ) -> None:
     """Show clause by clause why a message goes where it goes."""
     routes = gl.read_config(config)
     if capture is not None and seq is not None:
         result = gl.explain(routes, gl.scan_capture(capture).message(seq), source=source)
-    elif source is not None and event is not None:
+    elif event is not None:
         result = gl.explain(routes, _event(event), source=source)
     else:
-        raise BadParameter("give CAPTURE and --seq, or --source and --event")
+        raise BadParameter("give CAPTURE and --seq, or --event")
     if form is Format.TABLE:
-        print(result)
+        print(f"{result}\n{LEGEND}")
         return
     tables = {"targets": result.targets, "clauses": result.clauses, "changes": result.changes}
     facts = {"source": result.source, "event_type": result.event_type, "invalid": result.invalid}

@@ -206,7 +206,7 @@ def test_what_nobody_may_read_or_write_is_told(tmp_path: Path) -> None:
             "there is: business",
         ),
         (("explain", DATA / "business.yaml", DATA / "business.parquet", "--seq", -1), "from 0 to"),
-        (("explain", DATA / "business.yaml"), "--source and --event"),
+        (("explain", DATA / "business.yaml"), "give CAPTURE and --seq, or --event"),
         (
             ("explain", DATA / "business.yaml", "--source", "business", "--event", "{"),
             "not JSON",

@@ -154,7 +154,9 @@ def test_an_explanation_names_the_clause_that_decided(config: Path) -> None:
     found = document("explain", config, "--source", "business", "--event", event)
     assert [clause["result"] for clause in found["clauses"]] == ["FALSE"]
     assert [target["target"] for target in found["targets"]] == ["rest"]
-    assert "rest" in run("explain", config, "--source", "business", "--event", event)
+    shown = run("explain", config, "--event", event)
+    assert "rest" in shown
+    assert shown.endswith("* a clause that made its route's result\n")
 
 
 def test_a_captured_message_is_explained_by_its_number(config: Path, capture: Path) -> None:
