@@ -157,10 +157,18 @@ class RouteDiff:
             keep: Targets and routes of the old config that must keep every delivery as it is.
 
         Raises:
-            ExpectationError: A promise does not hold; the text says by how much.
+            ExpectationError: A promise does not hold (the text says by how much), or there is no
+                delivery to hold it against, as with a capture of other channels.
             ReplayError: `keep` names what the old config does not have.
         """
-        problems = [*self._over(max_moved), *self._not_kept(tuple(keep))]
+        names = tuple(keep)
+        problems = [*self._over(max_moved), *self._not_kept(names)]
+        if not self.ways and (names or max_moved is not None):
+            raise ExpectationError(
+                f"no delivery could be compared: of {self.capture.count:,} messages none came to "
+                "a router, in either config",
+                hint="is it the right capture? `sources=` or `--source` says what a source reads",
+            )
         if problems:
             raise ExpectationError("; ".join(problems), hint="look at .flow() and .messages()")
 

@@ -115,3 +115,11 @@ def test_promises_that_do_not_hold_are_told_with_figures(
         result.check(keep=["pagers"])
     assert "1 moved" in repr(result)
     assert "<table>" in result._repr_html_()
+
+
+def test_a_guard_does_not_hold_over_nothing(shop: GatewayConfig, capture_of: MakeCapture) -> None:
+    elsewhere = diff(shop, shop, capture_of(message(order("high"), channel="elsewhere")))
+    elsewhere.check()
+    for guard in ({"max_moved": 0.05}, {"keep": ["pager"]}):
+        with pytest.raises(ExpectationError, match=r"no delivery could be compared: of 1 messages"):
+            elsewhere.check(**guard)
