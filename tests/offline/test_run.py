@@ -69,13 +69,13 @@ def test_a_source_told_to_read_what_was_not_captured_is_noted(
     shop: GatewayConfig, capture_of: MakeCapture
 ) -> None:
     capture = capture_of(message(order("high")))
-    (found,) = replay(shop, capture, sources={"orders": "kafka:oders"}).findings[-1:]
+    (found,) = replay(shop, capture, sources={"orders": "kafka:order"}).findings[-1:]
     assert (found.code, found.severity, found.path) == (
         "source-not-captured",
         "note",
         ("sources", "orders"),
     )
-    assert "no message from kafka:oders, where orders is told to read" in found.text
+    assert "no message from kafka:order, where orders is told to read" in found.text
     assert found.hint == "did you mean 'kafka:orders'?"
     several = ("stream:orders", "kafka:elsewhere")
     told = replay(shop, capture, sources={"orders": several, "done": "stream:orders"})
