@@ -26,9 +26,21 @@ line, column and a hint: keys that are not on this page, keys that stand twice, 
 merge keys, tags, directives, a second document, nesting of more than 64 levels.
 
 *Names* are a lower-case letter, then up to 62 lower-case letters, digits or `_`; a *duration* is a
-whole number and `ms`, `s`, `m` or `h`. A *rule* is an SQL expression, a *template* a text with
-`{expressions}`. An **overlay** (`overlay: 1`) may change values of `settings`, `retry`, `options`
-of sources and targets, a source's `retry` and a target's `max_channels`, and nothing else.
+whole number and `ms`, `s`, `m` or `h`. A [*rule*](rule-language.md) is an SQL expression, a
+[*template*](rule-language.md#templates) a text with `{expressions}`. A whole config to begin with is
+[`data/business.yaml`](../data/business.yaml); of the keys below only `gateway_lab` and `name` are
+needed.
+
+An **overlay** is a file of its own with what differs in one stage: values of `settings`, `retry`,
+`options` of sources and targets, a source's `retry` and a target's `max_channels`, nothing else.
+`gateway-lab export routes.yaml --with prod.yaml -o routes.prod.yaml` lays it over the config.
+
+```yaml
+overlay: 1
+settings: {big_order: 8000}
+targets:
+  tenant: {max_channels: 50000}
+```
 """
 
 _ORDER = (

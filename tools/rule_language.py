@@ -95,12 +95,43 @@ text a backslash is a plain character: `regexp_matches(id, '^id-\\d+$')`.
 """
 
 
+TEMPLATES = """\
+## Templates
+
+Channels, keys, headers, texts in a `body` and what a batch collects are templates: fixed text with
+`{expressions}` of this language. `{{` and `}}` are braces. In YAML a template that begins with a
+brace is quoted: `key: "{tenant_id}"`.
+
+| a template | becomes | where a value is NULL |
+| --- | --- | --- |
+| `channel` of a target | text that begins with fixed text; a value is `[A-Za-z0-9_-]{1,64}` | a dead letter of the target |
+| `key` | text | no key |
+| `headers` | text | without this header |
+| one expression alone in a `body`, in `rows` or `group_by` | the value, of its own type | JSON null, NULL |
+| text around it, there | text | the whole text is JSON null, NULL |
+
+Where text is made, an expression is text, integer or boolean: a number or a time has no one
+spelling. The whole event cannot be named; leave `body` out to pass the bytes on.
+
+What a target cannot write is its dead letter, for one of these reasons:
+
+| reason | |
+| --- | --- |
+| `null-in-channel` | A value of the channel is NULL. |
+| `unsafe-channel-value` | A value of the channel is empty, too long, or has a character that it may not. |
+| `unsafe-channel` | The channel as a whole is none of the protocol, such as one that is too long. |
+| `key-not-carried` | The protocol carries text only, and the key is none. |
+| `header-not-carried` | The same of a header, or the protocol does not take its name. |
+
+"""
+
+
 def rule_language() -> str:
     """Return the page: a table for each group of functions."""
     lines = [HEAD]
     for group, functions in groupby(FUNCTIONS.values(), key=lambda each: each.group):
         lines += [f"## {group}", "", *_table(list(functions))]
-    lines += [REGEX, "## What an error may say", "", "| code | |", "| --- | --- |"]
+    lines += [REGEX, TEMPLATES + "## What an error may say", "", "| code | |", "| --- | --- |"]
     lines += [f"| [{code}](findings.md#{code}) | {text} |" for code, text in RULE_CODES.items()]
     return "\n".join([*lines, ""])
 

@@ -25,7 +25,7 @@ Bindings: TypeAlias = Annotated[
     Option(
         "--source",
         metavar="NAME=PROTOCOL:CHANNEL",
-        help="Which captured channel a source reads, where its own does not occur; repeatable.",
+        help="Where in the capture a source's messages are, if not at its own address; repeatable.",
     ),
 ]
 

@@ -7,9 +7,9 @@ import json
 import gateway_lab as gl
 
 EXAMPLES = """
-`gateway-lab schema > gateway_lab.schema.json`  then begin a config with
+`gateway-lab schema > gateway-lab.schema.json`  then begin a config with
 
-`# yaml-language-server: $schema=gateway_lab.schema.json`
+`# yaml-language-server: $schema=gateway-lab.schema.json`
 """
 
 
