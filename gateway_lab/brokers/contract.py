@@ -87,6 +87,7 @@ class Outgoing:
         id: The same for the same delivery at every try, and for no other: brokers that can
             deduplicate use it.
         timestamp: Of the source message, UTC; carried where the protocol can.
+        options: Of the target, in its protocol's `target_options`; None stands for the defaults.
     """
 
     channel: str
@@ -95,6 +96,7 @@ class Outgoing:
     body: bytes | None
     timestamp: datetime | None
     id: str
+    options: object = None
 
 
 class Source(Protocol):
