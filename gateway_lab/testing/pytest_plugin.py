@@ -32,7 +32,9 @@ MARK = re.compile(rb"""^\s*\{?\s*["']?gateway_lab["']?\s*:""", re.MULTILINE)
 HEAD_BYTES = 64 * 1024
 
 
-pytest.register_assert_rewrite("gateway_lab.testing.connector_suite")
+pytest.register_assert_rewrite(
+    *(f"gateway_lab.testing.connector_{part}" for part in ("ending", "reading", "rig", "sending"))
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
