@@ -18,13 +18,13 @@ from pamqp.common import FieldTable
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
 from gateway_lab.brokers.rabbitmq_link import Link, LostError, ask
-from gateway_lab.brokers.rabbitmq_sink import RabbitMQSink
-from gateway_lab.brokers.rabbitmq_source import LEASE_S, WINDOW, RabbitMQSource
+from gateway_lab.brokers.rabbitmq_sink import RabbitmqSink
+from gateway_lab.brokers.rabbitmq_source import LEASE_S, WINDOW, RabbitmqSource
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.protocols.rabbitmq import SourceOptions
 
 
-class RabbitMQBroker:
+class RabbitmqBroker:
     """One virtual host of RabbitMQ.
 
     Args:
@@ -42,8 +42,8 @@ class RabbitMQBroker:
         self.alias = alias
         self._url, self._window, self._lease_s = url, window, lease_s
         self._link = Link(alias, url, "sink")
-        self._sink = RabbitMQSink(self._link)
-        self._sources: list[RabbitMQSource] = []
+        self._sink = RabbitmqSink(self._link)
+        self._sources: list[RabbitmqSource] = []
 
     async def open(self) -> None:
         """Connect, waiting as long as the broker is away; see the contract."""
@@ -51,16 +51,16 @@ class RabbitMQBroker:
 
     async def source(
         self, name: str, addresses: Sequence[AddressPlan], options: object
-    ) -> RabbitMQSource:
+    ) -> RabbitmqSource:
         """Open a source on a connection of its own; see the contract."""
         queues = [(_queue(each, options), each.channel or "") for each in addresses]
         link = Link(self.alias, self._url, f"source {name}")
-        source = RabbitMQSource(link, queues, window=self._window, lease_s=self._lease_s)
+        source = RabbitmqSource(link, queues, window=self._window, lease_s=self._lease_s)
         self._sources.append(source)
         await source.open()
         return source
 
-    def sink(self) -> RabbitMQSink:
+    def sink(self) -> RabbitmqSink:
         """Return the one sink of this connection."""
         return self._sink
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from struct import Struct
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -21,9 +21,11 @@ from pamqp import commands, frame
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
+from gateway_lab.brokers.carried import read_time, write_time
 from gateway_lab.brokers.contract import Outgoing
 from gateway_lab.messages.headers import Headers
 from gateway_lab.protocols.protocol import KEY_HEADER, TIMESTAMP_HEADER
+from gateway_lab.protocols.rabbitmq import check_channel, check_header
 
 NAMES_KEPT = 10_000
 """Encoded names of channels and headers that are kept; names from templates have no end."""
@@ -91,16 +93,12 @@ class PublishEncoder:
 
     def _method(self, routing_key: str) -> bytes:
         """Encode and keep the method frame: the same for all messages of a channel."""
-        try:
-            found = frame.marshal(
-                commands.Basic.Publish(
-                    exchange=self._exchange, routing_key=routing_key, mandatory=True
-                ),
-                self._channel_number,
-            )
-        except (TypeError, ValueError) as error:  # longer than 255 bytes, or a lone surrogate
-            raise UnsendableError("its routing key is not text of at most 255 bytes") from error
-        return _keep(self._methods, routing_key, found)
+        if reason := check_channel(routing_key):
+            raise UnsendableError(f"its channel is refused: {reason}")
+        method = commands.Basic.Publish(
+            exchange=self._exchange, routing_key=routing_key, mandatory=True
+        )
+        return _keep(self._methods, routing_key, frame.marshal(method, self._channel_number))
 
     def _table(self, outgoing: Outgoing) -> bytes:
         """Encode the headers; the last value of a name counts, as on any table."""
@@ -108,7 +106,7 @@ class PublishEncoder:
         if outgoing.key is not None:
             values[KEY_HEADER] = outgoing.key
         if outgoing.timestamp is not None:
-            values[TIMESTAMP_HEADER] = outgoing.timestamp.isoformat().encode()
+            values[TIMESTAMP_HEADER] = write_time(outgoing.timestamp).encode()
         parts: list[bytes] = []
         for name, value in values.items():
             parts += (self._names.get(name) or self._name(name), _LENGTH.pack(len(value)), value)
@@ -118,14 +116,10 @@ class PublishEncoder:
         """Encode a header's name and the type of its value, long string: any bytes."""
         if name.lower() in _RECIPIENTS:
             raise UnsendableError(f"RabbitMQ would send it to whom its header {name} names")
-        try:
-            encoded = name.encode()
-            found = bytes((len(encoded),)) + encoded + b"S"
-        except ValueError as error:
-            raise UnsendableError(
-                "the name of a header is not text of at most 255 bytes"
-            ) from error
-        return _keep(self._names, name, found)
+        if reason := check_header(name):
+            raise UnsendableError(f"the name of a header is refused: {reason}")
+        encoded = name.encode()
+        return _keep(self._names, name, bytes((len(encoded),)) + encoded + b"S")
 
     def _body(self, body: bytes) -> Iterable[bytes]:
         """Split a body into frames; an empty one has none."""
@@ -256,7 +250,7 @@ def read_content(header: ContentHeader) -> tuple[bytes | None, datetime | None, 
     table.pop(_DELIVERY_COUNT, None)
     return (
         None if key is None else _as_bytes(key),
-        properties.timestamp if moment is None else _as_time(moment),
+        properties.timestamp if moment is None else read_time(_as_bytes(moment).decode("latin-1")),
         tuple(
             [
                 (name, value.encode() if type(value) is str else _as_bytes(value))
@@ -270,14 +264,6 @@ def read_attempts(method: commands.Basic.Deliver, header: ContentHeader) -> int:
     """Return how often a message was delivered before; a classic queue only knows whether."""
     count = (header.properties.headers or {}).get(_DELIVERY_COUNT)
     return count if isinstance(count, int) else int(bool(method.redelivered))
-
-
-def _as_time(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(_as_bytes(value).decode())
-    except ValueError:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _as_bytes(value: object) -> bytes:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -14,12 +13,12 @@ from aiormq.abc import AbstractChannel, AbstractConnection, ChannelFrame
 from yarl import URL
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
+from gateway_lab.brokers.pauses import pauses
 
 ANSWER_LIMIT_S = 10.0
 """How long the server may take to answer anything."""
 
 _CLOSE_LIMIT_S = 5.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
 _HEARTBEAT_S = "15"  # aiormq gives a silent server up after three times as long
 _DENIALS_BELIEVED = 3  # a server that starts or stops says no, too
 
@@ -61,7 +60,7 @@ class Link:
 
     async def _connect_patiently(self) -> _Connection:
         denials = 0
-        for pause in _pauses():
+        for pause in pauses():
             if self._is_closed:
                 break
             connection = _Connection(self.alias, self._url)
@@ -181,14 +180,6 @@ class _Transport(aiormq.TransportFactory):
             return await asyncio.open_connection(url.host, url.port, ssl=context)
         except OSError as error:
             raise aiormq.AMQPConnectionError(type(error).__name__) from error
-
-
-def _pauses() -> Iterator[float]:
-    """Yield seconds to wait between attempts: back-off with full jitter."""
-    dice, longest = random.SystemRandom(), _FIRST_PAUSE_S
-    while True:
-        yield dice.uniform(0, longest)
-        longest = min(2 * longest, _LONGEST_PAUSE_S)
 
 
 _WORDS: dict[type[BaseException], str] = {

@@ -54,7 +54,7 @@ _NO_EXCHANGE = Failure(FailureClass.UNROUTABLE, "there is no such exchange")
 _NO_QUEUE = Failure(FailureClass.UNROUTABLE, "no queue takes the channel")
 
 
-class RabbitMQSink:
+class RabbitmqSink:
     """Sends to any queue and exchange of one virtual host."""
 
     def __init__(self, link: Link) -> None:

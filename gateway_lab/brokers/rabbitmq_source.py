@@ -49,7 +49,7 @@ UNREAD_BYTES = 64 * 1024 * 1024
 _LEASE_STEPS = 4  # how often in a lease its age is looked at
 
 
-class RabbitMQSource:
+class RabbitmqSource:
     """Reads some queues of one virtual host.
 
     Args:
