@@ -1,6 +1,8 @@
 """Memory: the connector to a little broker in this process, for tests and for first tries.
 
-The address is `memory://NAME`: all connections of a process to one name share its channels.
+The address is `memory://NAME`: all connections of a process to one name share its channels. Given
+as the address of an alias of another protocol it stands in for that broker, with its rules for
+names and sizes; what that broker cannot carry, such as binary headers on NATS, it carries.
 """
 
 from __future__ import annotations
@@ -28,25 +30,21 @@ from gateway_lab.brokers.memory_server import (
 )
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
-from gateway_lab.protocols.memory import CARRIES, check_channel, check_header
+from gateway_lab.protocols.protocol import Protocol
+from gateway_lab.protocols.registry import PROTOCOLS
 
 _AWAY: Final = Failure(FailureClass.RETRYABLE, "the broker is away")
 _CLOSED: Final = Failure(FailureClass.RETRYABLE, "the connection is closed")
-_TOO_LARGE: Final = Failure(
-    FailureClass.PERMANENT, f"the body has more than {CARRIES.body_bytes:,} bytes"
-)
 _UNROUTABLE: Final = Failure(FailureClass.UNROUTABLE, "there is no such channel")
 
 
 class MemoryBroker:
     """A connection to a memory server; see `contract.Broker`."""
 
-    protocol = "memory"
-
-    def __init__(self, alias: str, url: str) -> None:
-        self.alias = alias
+    def __init__(self, alias: str, url: str, protocol: str = "memory") -> None:
+        self.alias, self.protocol = alias, protocol
         self._server = server_at(url)
-        self._sink = MemorySink(self._server)
+        self._sink = MemorySink(self._server, PROTOCOLS[protocol])
         self._sources: list[MemorySource] = []
 
     async def open(self) -> None:
@@ -56,17 +54,26 @@ class MemoryBroker:
     async def source(
         self, name: str, addresses: Sequence[AddressPlan], options: object
     ) -> MemorySource:
-        """Join the group `name` of each channel.
+        """Join the group `name` of each channel; a pattern stands for those that there are now.
 
         Raises:
             BrokerError: A channel is not there.
         """
-        del options  # the protocol has none
-        channels = [address.channel or "" for address in addresses]
+        del options  # groups and streams of other protocols mean nothing here
+        channels = list(dict.fromkeys(each for one in addresses for each in self._channels_of(one)))
         for channel in await self.missing(channels, readable=True):
             raise _configuration(f"there is no channel {channel!r}", where=self.alias)
-        self._sources.append(MemorySource(self._server, name, self.alias, channels))
-        return self._sources[-1]
+        source = MemorySource(
+            self._server, name, channels, alias=self.alias, protocol=self.protocol
+        )
+        self._sources.append(source)
+        return source
+
+    def _channels_of(self, address: AddressPlan) -> list[str]:
+        if address.pattern is None:
+            return [address.channel or ""]
+        matches = PROTOCOLS[self.protocol].matches
+        return sorted(each for each in self._server.channels if matches(address.pattern, each))
 
     def sink(self) -> MemorySink:
         """Return the one sink."""
@@ -93,8 +100,10 @@ class MemoryBroker:
 class MemorySource:
     """A member of a group; see `contract.Source`."""
 
-    def __init__(self, server: MemoryServer, name: str, alias: str, channels: list[str]) -> None:
-        self._server, self._alias = server, alias
+    def __init__(
+        self, server: MemoryServer, name: str, channels: list[str], *, alias: str, protocol: str
+    ) -> None:
+        self._server, self._alias, self._protocol = server, alias, protocol
         self._member = Member(Bell(), [])
         self._groups = [server.join(name, channel, self._member) for channel in channels]
         self._turn = 0
@@ -137,7 +146,15 @@ class MemorySource:
             for channel, cursor in self._readable():
                 for position in cursor.take(limit - len(messages)):
                     stored = cursor.log[position]
-                    messages.append(stored.message(channel, cursor.index, position, self._alias))
+                    messages.append(
+                        stored.message(
+                            channel,
+                            cursor.index,
+                            position,
+                            broker=self._alias,
+                            protocol=self._protocol,
+                        )
+                    )
                     handles.append((cursor, cursor.generation, position))
                     attempts.append(cursor.deliveries.get(position, 0))
         return Batch(messages, handles, attempts) if messages else None
@@ -161,8 +178,8 @@ def _valid(handles: Sequence[Handle]) -> Iterator[tuple[Cursor, int]]:
 class MemorySink:
     """Stores at once, so that each answer is the truth; see `contract.Sink`."""
 
-    def __init__(self, server: MemoryServer) -> None:
-        self._server = server
+    def __init__(self, server: MemoryServer, protocol: Protocol) -> None:
+        self._server, self._protocol = server, protocol
         self._is_closed = False
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
@@ -172,7 +189,7 @@ class MemorySink:
             if self._is_closed or not self._server.is_up:
                 return [_CLOSED if self._is_closed else _AWAY] * len(batch)
             there = self._server.channels
-            failures = [_refuse(message, there) for message in batch]
+            failures = [self._refuse(message, there) for message in batch]
             accepted: defaultdict[str, list[Stored]] = defaultdict(list)
             for message, failure in zip(batch, failures, strict=True):
                 if failure is None:
@@ -185,22 +202,26 @@ class MemorySink:
         """Send nothing more."""
         self._is_closed = True
 
+    def _refuse(self, message: Outgoing, there: frozenset[str]) -> Failure | None:
+        limit = self._protocol.carries.body_bytes
+        if len(message.body or b"") > limit:
+            return _permanent(f"the body has more than {limit:,} bytes")
+        for name, _ in message.headers:
+            if problem := self._protocol.check_header(name):
+                return _permanent(f"illegal header: {problem}")
+        if message.channel in there:
+            return None
+        if problem := self._protocol.check_channel(message.channel):
+            return _permanent(f"illegal channel: {problem}")
+        return _UNROUTABLE
+
 
 def _stored(message: Outgoing) -> Stored:
     return Stored(message.body, message.key, message.headers, message.timestamp)
 
 
-def _refuse(message: Outgoing, channels: frozenset[str]) -> Failure | None:
-    if len(message.body or b"") > CARRIES.body_bytes:
-        return _TOO_LARGE
-    for name, _ in message.headers:
-        if problem := check_header(name):
-            return Failure(FailureClass.PERMANENT, f"illegal header: {problem}")
-    if message.channel in channels:
-        return None
-    if problem := check_channel(message.channel):
-        return Failure(FailureClass.PERMANENT, f"illegal channel: {problem}")
-    return _UNROUTABLE
+def _permanent(reason: str) -> Failure:
+    return Failure(FailureClass.PERMANENT, reason)
 
 
 def _configuration(reason: str, *, where: str) -> BrokerError:

@@ -31,7 +31,9 @@ class Stored:
     headers: Headers
     timestamp: datetime | None
 
-    def message(self, channel: str, partition: int, position: int, alias: str = "") -> Message:
+    def message(
+        self, channel: str, partition: int, position: int, *, broker: str = "", protocol: str = ""
+    ) -> Message:
         """Return the message as a reader gets it."""
         return Message(
             body=self.body,
@@ -39,8 +41,8 @@ class Stored:
             headers=self.headers,
             timestamp=self.timestamp,
             received=datetime.now(UTC),
-            broker=alias,
-            protocol="memory",
+            broker=broker,
+            protocol=protocol,
             channel=channel,
             partition=str(partition),
             position=str(position),
@@ -110,7 +112,7 @@ class MemoryServer:
         """
         with self.lock:
             return [
-                stored.message(channel, partition, position)
+                stored.message(channel, partition, position, protocol="memory")
                 for partition, log in enumerate(self._channels[channel])
                 for position, stored in enumerate(log)
             ]

@@ -15,6 +15,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from gateway_lab.brokers.contract import Broker, BrokerError, Failure, FailureClass
+from gateway_lab.brokers.memory import MemoryBroker
 from gateway_lab.errors import MissingExtraError
 
 
@@ -90,8 +91,8 @@ def connect(alias: str, protocol: str, environ: Mapping[str, str] = os.environ) 
     Args:
         alias: As `brokers` of a config names it.
         protocol: Its protocol there.
-        environ: Where `GATEWAY_BROKER_<ALIAS>_URL` is looked up; an alias of memory needs none,
-            it is then a broker of its own in this process.
+        environ: Where `GATEWAY_BROKER_<ALIAS>_URL` is looked up. `memory://NAME` stands in for a
+            broker of any protocol, inside this process; an alias of memory needs no address.
 
     Raises:
         BrokerError: Of class `configuration`: there is no address, or it cannot be read.
@@ -99,6 +100,8 @@ def connect(alias: str, protocol: str, environ: Mapping[str, str] = os.environ) 
     """
     connector = CONNECTORS[protocol]
     url = _address(alias, protocol, environ)
+    if url.startswith("memory://"):
+        return MemoryBroker(alias, url, protocol)
     factory = _load(protocol, connector)
     try:
         parts = urlsplit(url)

@@ -30,6 +30,13 @@ def test_memory_needs_no_address() -> None:
     assert isinstance(connect("local", "memory", {}), MemoryBroker)
 
 
+@pytest.mark.parametrize("protocol", CONNECTORS)
+def test_memory_stands_in_for_any_broker(protocol: str) -> None:
+    broker = connect("orders", protocol, {"GATEWAY_BROKER_ORDERS_URL": "memory://orders"})
+    assert isinstance(broker, MemoryBroker)
+    assert broker.protocol == protocol
+
+
 def test_an_alias_without_an_address_is_told_what_to_export() -> None:
     with pytest.raises(BrokerError) as caught:
         connect("orders", "redis", {"GATEWAY_BROKER_ORDERS_URL": " "})
