@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import cast
 from urllib.parse import urlsplit
 
+from gateway_lab.brokers.addresses import address_variable
 from gateway_lab.brokers.contract import Broker, BrokerError, Failure, FailureClass
 from gateway_lab.brokers.memory import MemoryBroker
 from gateway_lab.errors import MissingExtraError
@@ -50,7 +51,7 @@ CONNECTORS: Mapping[str, Connector] = MappingProxyType(
         "rabbitmq": Connector(
             module="gateway_lab.brokers.rabbitmq",
             factory="RabbitmqBroker",
-            package="aio_pika",
+            package="aiormq",
             schemes=("amqp", "amqps"),
             address="amqp://user:password@host:5672/vhost",
         ),
@@ -78,11 +79,6 @@ CONNECTORS: Mapping[str, Connector] = MappingProxyType(
     }
 )
 """The connectors, by the protocol that a config gives to an alias."""
-
-
-def address_variable(alias: str) -> str:
-    """Name the environment variable that holds the address of an alias."""
-    return f"GATEWAY_BROKER_{alias.upper()}_URL"
 
 
 def connect(alias: str, protocol: str, environ: Mapping[str, str] = os.environ) -> Broker:

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 import gateway_lab as gl
 from gateway_lab.cli import (
+    brokers,
     check,
     diff,
     explain,
@@ -106,5 +107,6 @@ for verb, module, run in (
     ("format", format, format.format_),
     ("export", export, export.export),
     ("schema", schema, schema.schema),
+    ("brokers", brokers, brokers.brokers),
 ):
     app.command(verb, epilog=module.EXAMPLES)(run)
