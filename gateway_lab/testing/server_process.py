@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Self
@@ -27,6 +28,10 @@ PORTS = range(20_000, 32_000)
 
 _POLL_S = 0.05
 _LOG_TAIL_CHARACTERS = 2_000
+
+
+_STARTER = ThreadPoolExecutor(1, "servers")
+"""A thread that ends with us: a process "dies with its parent" when the thread that made it ends."""
 
 
 class ServerError(GatewayLabError):
@@ -89,7 +94,8 @@ class Server:
         prefix = [] if self._outlives_us else dies_with_parent()
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own command
+            started = _STARTER.submit(
+                subprocess.Popen,
                 [*prefix, *self._prepare()],
                 cwd=self.folder,
                 env={**os.environ, **self._environment()},
@@ -98,6 +104,7 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
+            self._process = started.result()
         self._wait_until_ready()
 
     def stop(self) -> None:

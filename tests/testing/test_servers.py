@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,15 @@ input()
         port = int(test.stdout.readline())
         os.kill(test.pid, signal.SIGKILL)
     wait_until(lambda: not is_open(port))
+
+
+def test_a_server_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    thread = threading.Thread(target=server.start)
+    thread.start()
+    thread.join()
+    assert ask(server, b"PING\r\n") == b"+PONG\r\n"
+    server.stop()
 
 
 def ask(server: Server, question: bytes) -> bytes:
