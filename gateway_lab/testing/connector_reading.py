@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import random
+import sys
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 
@@ -14,6 +16,8 @@ from gateway_lab.brokers.contract import (
 )
 from gateway_lab.testing.connector_rig import (
     ConnectorTests,
+    CrashRig,
+    LeaseRig,
     Reading,
     Rig,
     a_message,
@@ -233,6 +237,32 @@ class ReadingTests(ConnectorTests):
         came = await self.reopen(rig, channel, set(numbers(100)) - {first})
         assert len(came) == 99
 
+    @pytest.mark.needs_feature("crash")
+    async def test_what_a_killed_process_had_read_comes_again(
+        self, rig: CrashRig, channel: str
+    ) -> None:
+        """A crash loses nothing, and its messages do not wait for its return."""
+        await rig.publish(channel, [a_message(body) for body in numbers(20)])
+        await read_and_die(rig, channel, 20)
+        await self.reopen(rig, channel, expected=numbers(20))
+
+    @pytest.mark.needs_feature("leases")
+    async def test_what_is_held_is_not_given_to_another(
+        self, rig: LeaseRig, broker: Broker, channel: str
+    ) -> None:
+        """A lease is renewed for as long as its message is worked on."""
+        await rig.publish(channel, [a_message(body) for body in numbers(10)])
+        reading = await self.open(broker, rig, channel)
+        await reading.bodies(10)
+        second = await soon(rig.broker())
+        other = await self.open(second, rig, channel)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(other.source.read(10), 3 * rig.lease_s)
+        await reading.settle()
+        await soon(broker.close())
+        await soon(second.close())
+        assert await self.reopen(rig, channel) == []
+
     async def test_what_is_given_back_comes_again(
         self, rig: Rig, broker: Broker, channel: str
     ) -> None:
@@ -268,3 +298,33 @@ class ReadingTests(ConnectorTests):
         await soon(reading.source.settle([]))
         await soon(broker.close())
         assert await self.reopen(rig, channel) == []
+
+
+async def read_and_die(rig: CrashRig, channel: str, n: int) -> None:
+    """Read messages in a process that is then killed, without settling any."""
+    given = pickle.dumps(([rig.address(channel)], rig.options))
+    code = _READER.format(program=rig.program(), given=given, n=n)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert await soon(process.stdout.readline()) == b"read\n"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+_READER = """
+import asyncio, pickle
+{program}
+async def main():
+    await broker.open()
+    source = await broker.source("reader", *pickle.loads({given!r}))
+    n = 0
+    while n < {n}:
+        n += len((await source.read(1000)).messages)
+    print("read", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""

@@ -28,12 +28,16 @@ from gateway_lab.protocols.registry import PROTOCOLS
 
 T = TypeVar("T")
 
-FEATURES = frozenset({"attempts", "cuts", "groups", "order", "stops", "unroutable"})
+FEATURES = frozenset(
+    {"attempts", "crash", "cuts", "groups", "leases", "order", "stops", "unroutable"}
+)
 """What some brokers do and others do not.
 
 - `attempts`: counts how often a message was delivered.
+- `crash`: outlives the process that reads; the rig is a `CrashRig`.
 - `cuts`: the rig can break all connections.
 - `groups`: two sources of different names each get every message.
+- `leases`: gives a message to another member after a while of silence; the rig is a `LeaseRig`.
 - `order`: gives out a channel's messages of one key in the order in which they were stored.
 - `stops`: the rig can stop and start the server.
 - `unroutable`: tells of a message to a channel that is not there.
@@ -78,6 +82,23 @@ class Rig(Protocol):
 
     async def start(self) -> None:
         """Start it again, on the data that it had."""
+
+
+class CrashRig(Rig, Protocol):
+    """A rig whose connector can run in a process of its own, to be killed."""
+
+    def program(self) -> str:
+        """Return Python that sets `broker` to a connection as `broker()` makes them, not opened."""
+
+
+class LeaseRig(Rig, Protocol):
+    """A rig of a broker with leases.
+
+    Attributes:
+        lease_s: After this much silence another member gets the messages of one; short.
+    """
+
+    lease_s: float
 
 
 async def soon(awaitable: Awaitable[T]) -> T:
