@@ -63,17 +63,22 @@ class Link:
         for pause in pauses():
             if self._is_closed:
                 break
-            connection = _Connection(self.alias, self._url)
             try:
-                await ask(connection.connect())
+                return await self._connect()
             except LostError as lost:
                 denials += isinstance(lost.__cause__, aiormq.InvalidFrameError)
                 if denials >= _DENIALS_BELIEVED or _is_hopeless(lost.__cause__):
                     raise self.refused(lost.__cause__) from None
                 await asyncio.sleep(pause)
-            else:
-                return connection
-        raise BrokerError(Failure(FailureClass.CONFIGURATION, "it is closed"), where=self.alias)
+        raise BrokerError(Failure(FailureClass.RETRYABLE, "it is closed"), where=self.alias)
+
+    async def _connect(self) -> _Connection:
+        connection = _Connection(self.alias, self._url)
+        await ask(connection.connect())
+        if self._is_closed:
+            await close_quietly(connection)
+            raise LostError
+        return connection
 
     async def channel(self) -> AbstractChannel:
         """Open a channel without aiormq's own confirms, connecting first if need be.

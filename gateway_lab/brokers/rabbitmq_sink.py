@@ -60,9 +60,12 @@ class RabbitmqSink:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._lanes: dict[str, _Lane] = {}
+        self._is_closed = False
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
         """Send messages and wait for every confirm; see the contract."""
+        if self._is_closed:
+            return [_AWAY] * len(batch)
         exchanges = {_exchange(each) for each in batch}
         if len(exchanges) == 1:
             return await self._lane(exchanges.pop()).send(batch)
@@ -92,8 +95,8 @@ class RabbitmqSink:
 
     async def close(self) -> None:
         """Close the channels; the connection is the broker's to close."""
-        lanes, self._lanes = self._lanes, {}
-        for lane in lanes.values():
+        self._is_closed = True
+        for lane in self._lanes.values():
             await lane.close()
 
 
@@ -186,13 +189,13 @@ class _OpenLane:
         self, batch: Sequence[Outgoing], flight: _Flight, largest: int
     ) -> Failure | None:
         """Write a batch, unless the broker takes nothing now."""
-        if self._flights and not await self._late_have_landed():
-            return _STALLED
         try:
             async with asyncio.timeout(_BLOCKED_LIMIT_S):
                 await self._connection.ready()
         except TimeoutError:
             return _BLOCKED
+        if self._flights and not await self._late_have_landed():
+            return _STALLED
         await write(self.channel, self._encode(batch, flight, largest))
         # No await from here on: an answer cannot come before its flight is noted.
         if self.is_lost:

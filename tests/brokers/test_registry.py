@@ -77,7 +77,7 @@ def test_only_the_connector_that_is_used_is_imported() -> None:
 import sys
 from gateway_lab.brokers.registry import connect
 connect("local", "memory", {})
-print(sorted({"aio_pika", "confluent_kafka", "nats", "redis"} & set(sys.modules)))
+print(sorted({"aiormq", "confluent_kafka", "nats", "redis"} & set(sys.modules)))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
