@@ -27,12 +27,14 @@ if [ -n "$packages" ]; then
     echo "Installing$packages …"
     # policy-rc.d keeps the packages from starting daemons of their own.
     policy=/usr/sbin/policy-rc.d
-    [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && made=1; }
+    if [ ! -e $policy ]; then
+        trap 'rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
+    fi
     export DEBIAN_FRONTEND=noninteractive
     wait="-o DPkg::Lock::Timeout=300"
     # shellcheck disable=SC2086 # both are lists of words
     { apt-get update -q && apt-get install -q -y --no-install-recommends $wait $packages; } >&2
-    [ -z "${made:-}" ] || rm $policy
 fi
 
 if [ ! -e "$jar" ]; then

@@ -59,7 +59,7 @@ class EndingTests(ConnectorTests):
     async def test_reading_goes_on_when_connections_were_cut(
         self, rig: Rig, broker: Broker, channel: str
     ) -> None:
-        """A read sees no error, and what was not settled comes again."""
+        """A read sees no error, and what was not settled comes again, now or later."""
         await rig.publish(channel, [a_message(body) for body in numbers(10)])
         reading = await self.open(broker, rig, channel)
         await reading.bodies(10)
@@ -67,9 +67,8 @@ class EndingTests(ConnectorTests):
         await soon(reading.source.settle(reading.handles[:3]))
         await rig.publish(channel, [a_message(body) for body in numbers(10, 10)])
         await reading.bodies(20)
-        await reading.settle()
         await soon(broker.close())
-        assert {each.body for each in reading.messages} == set(numbers(20))
+        await self.reopen(rig, channel, expected=numbers(17, 3))
 
     @pytest.mark.needs_feature("cuts")
     async def test_sending_goes_on_when_connections_were_cut(

@@ -100,9 +100,12 @@ class ReadingTests(ConnectorTests):
     ) -> None:
         """What a read had when it was cancelled comes with the next, or after the source closed."""
         reading = await self.open(broker, rig, channel)
-        for body in numbers(30):
+        for turns, body in enumerate(numbers(30)):
             waiting = asyncio.create_task(reading.source.read(10))
+            await asyncio.sleep(0)  # it begins to wait
             await rig.publish(channel, [a_message(body)])
+            for _ in range(turns % 6):  # and is cancelled at one place or another
+                await asyncio.sleep(0)
             waiting.cancel()
             try:
                 reading.add(await waiting)
@@ -163,10 +166,9 @@ class ReadingTests(ConnectorTests):
         assert set(await two.bodies(10)) == set(numbers(10))
 
     async def test_members_of_a_group_share_the_work(
-        self, rig: Rig, broker: Broker, channel: str
+        self, rig: Rig, broker: Broker, second: Broker, channel: str
     ) -> None:
         """Two connections of one name get everything between them, and nothing is left over."""
-        second = await soon(rig.broker())
         one = await self.open(broker, rig, channel)
         two = await self.open(second, rig, channel)
         await rig.publish(channel, [a_message(body, body) for body in numbers(100)])
@@ -248,13 +250,12 @@ class ReadingTests(ConnectorTests):
 
     @pytest.mark.needs_feature("leases")
     async def test_what_is_held_is_not_given_to_another(
-        self, rig: LeaseRig, broker: Broker, channel: str
+        self, rig: LeaseRig, broker: Broker, second: Broker, channel: str
     ) -> None:
         """A lease is renewed for as long as its message is worked on."""
         await rig.publish(channel, [a_message(body) for body in numbers(10)])
         reading = await self.open(broker, rig, channel)
         await reading.bodies(10)
-        second = await soon(rig.broker())
         other = await self.open(second, rig, channel)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(other.source.read(10), 3 * rig.lease_s)

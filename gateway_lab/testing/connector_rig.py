@@ -212,6 +212,13 @@ class ConnectorTests:
         await soon(broker.close())
 
     @pytest.fixture
+    async def second(self, rig: Rig) -> AsyncIterator[Broker]:
+        """Yield another connection to the same server."""
+        broker = await soon(rig.broker())
+        yield broker
+        await soon(broker.close())
+
+    @pytest.fixture
     async def channel(self, rig: Rig) -> str:
         """Return a channel that nobody used."""
         return await soon(rig.fresh_channel())
@@ -231,12 +238,14 @@ class ConnectorTests:
         """
         markers = [b"marker-%d" % number for number in range(16)]
         broker = await soon(rig.broker())
-        reading = await self.open(broker, rig, channel)
-        await rig.publish(channel, [a_message(marker, marker) for marker in markers])
-        wanted = {*markers, *expected}
-        await reading.until(lambda: wanted <= {each.body for each in reading.messages})
-        await reading.settle()
-        await soon(broker.close())
+        try:
+            reading = await self.open(broker, rig, channel)
+            await rig.publish(channel, [a_message(marker, marker) for marker in markers])
+            wanted = {*markers, *expected}
+            await reading.until(lambda: wanted <= {each.body for each in reading.messages})
+            await reading.settle()
+        finally:
+            await soon(broker.close())
         return [each.body for each in reading.messages if each.body not in markers]
 
     async def round_trip(
