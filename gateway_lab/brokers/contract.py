@@ -16,6 +16,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+import msgspec
+
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.errors import GatewayLabError
 from gateway_lab.messages.headers import Headers
@@ -79,9 +81,8 @@ class Batch:
     attempts: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One message to send.
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """One message to send; a struct, since there is one a delivery and a dataclass costs 0.8 µs.
 
     Attributes:
         id: The same for the same delivery at every try, and for no other: brokers that can
