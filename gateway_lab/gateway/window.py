@@ -19,6 +19,9 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 READ_LIMIT: Final = 500
 """Messages read at once at most: other sources have their turn in between."""
 
+FIRST_MEAN: Final = 1024.0 * 1024.0
+"""Bytes that a message is taken to have before the first was read: no broker is surprised by it."""
+
 
 class Held:
     """A batch that was read, until each of its messages is settled.
@@ -49,7 +52,7 @@ class Window:
         self._max_messages, self._max_bytes = max_messages, max_bytes
         self._batches: deque[Held] = deque()
         self._messages = self._bytes = 0
-        self._mean = 1.0
+        self._mean = FIRST_MEAN
         self._moved = asyncio.Event()
 
     async def room(self) -> int:

@@ -151,6 +151,7 @@ class Faults:
         judge: Says how a message to a broker fails; an ambiguous failure stores it all the same.
         stalled: Aliases whose sends wait until they are taken out.
         sent: Every message that was tried, in order, with its alias.
+        sends: How many batches were sent.
         deaf: Whether settling never comes to an end: the process dies before it.
     """
 
@@ -159,7 +160,7 @@ class Faults:
         self.stalled: set[str] = set()
         self.sent: list[tuple[str, Outgoing]] = []
         self.deaf = False
-        self.moved = asyncio.Event()
+        self.sends = 0
 
     def tries(self) -> Counter[str]:
         return Counter(outgoing.id for _, outgoing in self.sent)
@@ -173,6 +174,7 @@ class FaultySink:
     async def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
         while self._alias in self._faults.stalled:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
+        self._faults.sends += 1
         self._faults.sent += [(self._alias, each) for each in batch]
         judge = self._faults.judge.get(self._alias, lambda _: None)
         verdicts = [judge(each) for each in batch]
