@@ -1,29 +1,18 @@
-"""Frames of AMQP 0-9-1 that travel once for each message, written by hand and read past callbacks.
+"""Frames that are written for every message, encoded by hand.
 
-aiormq does everything that happens once: connecting, opening channels, declaring, consuming. For
-the frames of every message it spends 75 to 90 µs on a publish (a task, two futures, generic
-encoding) and 50 on a delivery; here it is about 5 and 30. What this stands on is public:
-`AbstractConnection.write_queue`, `ChannelFrame`, and `AbstractChannel.frames`, into which a
-connection puts each frame of its channel.
+aiormq spends 75 to 90 µs on a publish: a task, two futures and generic encoding. Here it is about
+5, and the frames of a whole batch are handed to `AbstractConnection.write_queue` in one.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from struct import Struct
-from typing import Any, Generic, TypeAlias, TypeVar
 
-from aiormq.abc import AbstractChannel, FrameType
 from pamqp import commands, frame
-from pamqp.body import ContentBody
-from pamqp.header import ContentHeader
 
-from gateway_lab.brokers.carried import read_time, write_time
+from gateway_lab.brokers.carried import write_time
 from gateway_lab.brokers.contract import Outgoing
-from gateway_lab.messages.headers import Headers
 from gateway_lab.protocols.protocol import KEY_HEADER, TIMESTAMP_HEADER
 from gateway_lab.protocols.rabbitmq import check_channel, check_header
 
@@ -43,7 +32,6 @@ _HEADERS_MODE_AND_ID = 0x2000 | 0x1000 | 0x0080  # the properties of every messa
 _PERSISTENT = b"\x02"
 
 _RECIPIENTS = frozenset({"cc", "bcc"})
-_DELIVERY_COUNT = "x-delivery-count"
 
 
 class UnsendableError(ValueError):
@@ -156,124 +144,3 @@ def _settlement(channel_number: int, method: int, tag: int, bits: int) -> bytes:
     return _SETTLEMENT.pack(
         _METHOD_TYPE, channel_number, size, _BASIC, method, tag, bits, _END[0]
     )  # fmt: skip
-
-
-# --- frames that arrive ---
-
-Take: TypeAlias = Callable[[FrameType], bool]
-"""Is given each frame of a channel; True: it is dealt with, and aiormq shall not see it."""
-
-
-class _DivertedFrames(asyncio.Queue[tuple[int, FrameType]]):
-    """Stands in the place of a channel's frames and lets `take` have them first."""
-
-    def __init__(
-        self,
-        frames: asyncio.Queue[tuple[int, FrameType]],
-        take: Take,
-        has_room: asyncio.Event | None,
-    ) -> None:
-        super().__init__()
-        self._rest, self._take, self._has_room = frames, take, has_room
-
-    async def put(self, item: tuple[int, FrameType]) -> None:
-        if not self._take(item[1]):
-            await self._rest.put(item)
-        elif self._has_room is not None and not self._has_room.is_set():
-            await self._has_room.wait()
-
-    async def get(self) -> tuple[int, FrameType]:
-        return await self._rest.get()
-
-    def task_done(self) -> None:
-        self._rest.task_done()
-
-
-def divert(channel: AbstractChannel, take: Take, has_room: asyncio.Event | None = None) -> None:
-    """Let `take` have each frame that arrives on a channel; the rest goes the usual way.
-
-    While there is no room, the connection is not read on: the server is held back by TCP.
-    """
-    channel.frames = _DivertedFrames(channel.frames, take, has_room)
-
-
-_Method = TypeVar("_Method", bound=commands.Basic.Deliver | commands.Basic.Return)
-
-Content: TypeAlias = tuple[_Method, ContentHeader, bytes]
-"""A delivered or returned message: the method, the properties, the body."""
-
-
-class ContentCollector(Generic[_Method]):
-    """Puts a method, its properties and the frames of its body together."""
-
-    def __init__(self, kind: type[_Method], complete: Callable[[Content[_Method]], None]) -> None:
-        self._kind = kind
-        self._complete = complete
-        self._method: _Method | None = None
-        self._header = ContentHeader()
-        self._parts: list[bytes] = []
-        self._missing = 0
-
-    def take(self, arrived: FrameType) -> bool:
-        """Take a frame, if it belongs to such a message."""
-        if isinstance(arrived, self._kind):
-            self._method = arrived
-        elif self._method is None:
-            return False
-        elif isinstance(arrived, ContentHeader):
-            self._header, self._missing = arrived, arrived.body_size
-            self._finish(self._method)
-        elif isinstance(arrived, ContentBody):
-            self._parts.append(arrived.value)
-            self._missing -= len(arrived.value)
-            self._finish(self._method)
-        else:
-            return False
-        return True
-
-    def _finish(self, method: _Method) -> None:
-        if self._missing > 0:
-            return
-        parts, self._parts, self._method = self._parts, [], None
-        self._complete((method, self._header, parts[0] if len(parts) == 1 else b"".join(parts)))
-
-
-# --- what a message holds ---
-
-
-def read_content(header: ContentHeader) -> tuple[bytes | None, datetime | None, Headers]:
-    """Return key, timestamp and headers of a message; those of the gateway's edge are taken out."""
-    properties = header.properties
-    table: dict[str, Any] = properties.headers or {}
-    key = table.pop(KEY_HEADER, None)
-    moment = table.pop(TIMESTAMP_HEADER, None)
-    table.pop(_DELIVERY_COUNT, None)
-    return (
-        None if key is None else _as_bytes(key),
-        properties.timestamp if moment is None else read_time(_as_bytes(moment).decode("latin-1")),
-        tuple(
-            [
-                (name, value.encode() if type(value) is str else _as_bytes(value))
-                for name, value in table.items()
-            ]
-        ),
-    )
-
-
-def read_attempts(method: commands.Basic.Deliver, header: ContentHeader) -> int:
-    """Return how often a message was delivered before; a classic queue only knows whether."""
-    count = (header.properties.headers or {}).get(_DELIVERY_COUNT)
-    return count if isinstance(count, int) else int(bool(method.redelivered))
-
-
-def _as_bytes(value: object) -> bytes:
-    """Write a value of a table as text: others send numbers, times and tables in headers."""
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, bytes | bytearray):
-        return bytes(value)
-    if isinstance(value, datetime):
-        return value.isoformat().encode()
-    if value is None:
-        return b""
-    return json.dumps(value, default=lambda each: _as_bytes(each).decode(errors="replace")).encode()

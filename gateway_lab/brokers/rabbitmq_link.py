@@ -14,6 +14,7 @@ from yarl import URL
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
 from gateway_lab.brokers.pauses import pauses
+from gateway_lab.brokers.rabbitmq_contents import Arriving, Taker
 
 ANSWER_LIMIT_S = 10.0
 """How long the server may take to answer anything."""
@@ -155,6 +156,13 @@ async def write_through(
     await asyncio.wait((written, closing), return_when=asyncio.FIRST_COMPLETED)
 
 
+def forget(channel: AbstractChannel, taker: Taker) -> None:
+    """Take nothing more from a channel; its number may have another by now."""
+    takers = arriving(channel).takers
+    if takers.get(channel.number) is taker:
+        del takers[channel.number]
+
+
 def release_writers(channel: AbstractChannel) -> None:
     """Let go who waits to write on a connection that nobody writes for any more."""
     queue = channel.connection.write_queue
@@ -166,7 +174,8 @@ class _Connection(aiormq.Connection):
     """A connection that logs and shows itself by its alias, not by its address."""
 
     def __init__(self, alias: str, url: URL) -> None:
-        super().__init__(url, transport_factory=_Transport())
+        self.transport = _Transport()
+        super().__init__(url, transport_factory=self.transport)
         self._alias = alias
 
     def __str__(self) -> str:
@@ -176,15 +185,30 @@ class _Connection(aiormq.Connection):
 class _Transport(aiormq.TransportFactory):
     """Opens the socket; what goes wrong is told without the address."""
 
+    arriving: Arriving
+
     async def create(
         self, url: URL, **kwargs: Any
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         provider = kwargs["ssl_context_provider"]
         context = await provider.get_context() if url.scheme == "amqps" else None
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+        self.arriving = Arriving(reader)
         try:
-            return await asyncio.open_connection(url.host, url.port, ssl=context)
+            transport, _ = await loop.create_connection(
+                lambda: self.arriving, url.host or "", url.port or 0, ssl=context
+            )
         except OSError as error:
             raise aiormq.AMQPConnectionError(type(error).__name__) from error
+        return reader, asyncio.StreamWriter(transport, self.arriving, reader, loop)
+
+
+def arriving(channel: AbstractChannel) -> Arriving:
+    """Return the receiving end of a channel's connection."""
+    connection = channel.connection
+    if not isinstance(connection, _Connection):
+        raise TypeError("a channel that no link opened")
+    return connection.transport.arriving
 
 
 _WORDS: dict[type[BaseException], str] = {

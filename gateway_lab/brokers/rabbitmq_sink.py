@@ -13,23 +13,19 @@ from collections.abc import Sequence
 from secrets import token_hex
 
 import aiormq
-from aiormq.abc import AbstractChannel, FrameType
-from pamqp import commands
+from aiormq.abc import AbstractChannel
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Outgoing
-from gateway_lab.brokers.rabbitmq_frames import (
-    Content,
-    ContentCollector,
-    PublishEncoder,
-    UnsendableError,
-    divert,
-)
+from gateway_lab.brokers.rabbitmq_contents import Content, Taker, read_properties
+from gateway_lab.brokers.rabbitmq_frames import PublishEncoder, UnsendableError
 from gateway_lab.brokers.rabbitmq_link import (
     ANSWER_LIMIT_S,
     Link,
     LostError,
+    arriving,
     ask,
     close_quietly,
+    forget,
     refusal,
     release_writers,
     write,
@@ -173,8 +169,8 @@ class _OpenLane:
         self._name = token_hex(4).encode()
         self._next_tag = 1
         self._flights: deque[_Flight] = deque()
-        self._collector = ContentCollector(commands.Basic.Return, self._returned)
-        divert(channel, self._take)
+        self._taker = Taker(self._returned, self._confirmed)
+        arriving(channel).takers[channel.number] = self._taker
         self._closing = channel.closing
         self._closing.add_done_callback(self._ended)
 
@@ -228,17 +224,8 @@ class _OpenLane:
                 tag += 1
         return b"".join(parts)
 
-    def _take(self, arrived: FrameType) -> bool:
-        """Take what concerns publishes; the rest is aiormq's."""
-        if isinstance(arrived, commands.Basic.Ack):
-            self._confirmed(arrived.delivery_tag or 0, bool(arrived.multiple), None)
-        elif isinstance(arrived, commands.Basic.Nack):
-            self._confirmed(arrived.delivery_tag or 0, bool(arrived.multiple), _NACKED)
-        else:
-            return self._collector.take(arrived)
-        return True
-
-    def _confirmed(self, tag: int, is_multiple: bool, failure: Failure | None) -> None:  # noqa: FBT001
+    def _confirmed(self, tag: int, is_multiple: bool, is_stored: bool) -> None:  # noqa: FBT001
+        failure = None if is_stored else _NACKED
         for flight in self._flights:
             if tag < flight.tags.start:
                 break
@@ -249,15 +236,16 @@ class _OpenLane:
         while self._flights and self._flights[0].landed.done():
             self._flights.popleft()
 
-    def _returned(self, content: Content[commands.Basic.Return]) -> None:
+    def _returned(self, content: Content) -> None:
         """Note a message that came back; its confirm follows."""
-        tag = int((content[1].properties.message_id or "-0").rsplit("-", 1)[1], 16)
+        tag = int(read_properties(content[1]).message_id.rsplit("-", 1)[1], 16)
         for flight in self._flights:
             if tag in flight.tags:
                 flight.note(tag, _NO_QUEUE)
 
     def _ended(self, closing: asyncio.Future[object]) -> None:
         self.is_lost = True
+        forget(self.channel, self._taker)
         end = None if closing.cancelled() else closing.exception()
         for flight in self._flights:
             flight.cut_short(end or LostError())

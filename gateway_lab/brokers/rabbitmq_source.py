@@ -11,27 +11,21 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TypeAlias, cast
+from typing import cast
 
 import aiormq
 from aiormq.abc import AbstractChannel
-from pamqp import commands
 
 from gateway_lab.brokers.contract import Batch, BrokerError, Failure, FailureClass, Handle
-from gateway_lab.brokers.rabbitmq_frames import (
-    Content,
-    ContentCollector,
-    divert,
-    encode_acks,
-    encode_requeues,
-    read_attempts,
-    read_content,
-)
+from gateway_lab.brokers.rabbitmq_contents import Content, Taker, read_delivery, read_properties
+from gateway_lab.brokers.rabbitmq_frames import encode_acks, encode_requeues
 from gateway_lab.brokers.rabbitmq_link import (
     Link,
     LostError,
+    arriving,
     ask,
     close_quietly,
+    forget,
     release_writers,
     write_through,
 )
@@ -94,20 +88,20 @@ class RabbitmqSource:
         attempts: list[int] = []
         received, alias = datetime.now(UTC), self._link.alias
         for method, header, body in inbox.take(limit):
-            attempts.append(read_attempts(method, header))
-            key, timestamp, headers = read_content(header)
-            handle = inbox.base + (method.delivery_tag or 0)
+            delivery, properties = read_delivery(method), read_properties(header)
+            handle = inbox.base + delivery.tag
             handles.append(handle)
+            attempts.append(properties.delivery_count or int(delivery.is_redelivered))
             messages.append(
                 Message(
                     body=body,
-                    key=key,
-                    headers=headers,
-                    timestamp=timestamp,
+                    key=properties.key,
+                    headers=properties.headers,
+                    timestamp=properties.timestamp,
                     received=received,
                     broker=alias,
                     protocol="rabbitmq",
-                    channel=inbox.channels.get(method.consumer_tag or "", ""),
+                    channel=inbox.channels[delivery.consumer_tag],
                     position=str(handle),
                 )
             )
@@ -176,9 +170,6 @@ class RabbitmqSource:
                 await inbox.close()
 
 
-_Delivered: TypeAlias = Content[commands.Basic.Deliver]
-
-
 async def _never_called(_: object) -> None:
     """Stand for the callback that aiormq asks for: deliveries are taken before it."""
 
@@ -197,37 +188,38 @@ class _Inbox:
     def __init__(self, channel: AbstractChannel, base: int) -> None:
         self.base = self.top = self._low = base
         self.channels: dict[str, str] = {}
-        self.arrived: deque[_Delivered] = deque()
+        self.arrived: deque[Content] = deque()
         self.is_over = False
         self._channel = channel
         self._settled: set[int] = set()
         self._tops: deque[int] = deque(maxlen=_LEASE_STEPS)
         self._unread_bytes = 0
-        self._has_news, self._has_room = asyncio.Event(), asyncio.Event()
-        self._has_room.set()
-        divert(channel, ContentCollector(commands.Basic.Deliver, self._add).take, self._has_room)
+        self._has_news = asyncio.Event()
+        self._taker = Taker(self._add)
+        self._arriving = arriving(channel)
+        self._arriving.takers[channel.number] = self._taker
         channel.on_consumer_cancel_callbacks.add(self._end)
         self._closing = channel.closing
         self._closing.add_done_callback(self._end)
 
-    def _add(self, content: _Delivered) -> None:
+    def _add(self, content: Content) -> None:
         self.arrived.append(content)
         self.top += 1
         self._unread_bytes += len(content[2])
         self._has_news.set()
         if self._unread_bytes > UNREAD_BYTES:
-            self._has_room.clear()
+            self._arriving.pause()
 
     async def wait(self) -> None:
         """Wait until something arrived, or nothing will."""
         await self._has_news.wait()
 
-    def take(self, limit: int) -> list[_Delivered]:
+    def take(self, limit: int) -> list[Content]:
         """Take the oldest out."""
         taken = [self.arrived.popleft() for _ in range(min(limit, len(self.arrived)))]
         self._unread_bytes -= sum([len(body) for _, _, body in taken])
         if self._unread_bytes <= UNREAD_BYTES:
-            self._has_room.set()
+            self._arriving.resume()
         if not self.arrived:
             self._has_news.clear()
         return taken
@@ -281,7 +273,8 @@ class _Inbox:
         """Void all handles: the channel is gone, or one of its queues."""
         self.is_over = True
         self.arrived.clear()
-        self._has_room.set()
+        self._arriving.resume()
+        forget(self._channel, self._taker)
         self._has_news.set()
         release_writers(self._channel)
 

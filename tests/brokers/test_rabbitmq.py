@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Self, TypeVar
@@ -14,20 +13,28 @@ from typing import Any, Self, TypeVar
 import aiormq
 import pytest
 from aiormq.abc import AbstractChannel, DeliveredMessage
+from msgspec.structs import replace
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 from pamqp.frame import marshal
 from pamqp.header import ContentHeader
+from pamqp.heartbeat import Heartbeat
 
 from gateway_lab.brokers import rabbitmq_sink, rabbitmq_source
 from gateway_lab.brokers.contract import BrokerError, FailureClass, Outgoing
 from gateway_lab.brokers.rabbitmq import RabbitmqBroker
+from gateway_lab.brokers.rabbitmq_contents import (
+    Arriving,
+    Content,
+    Taker,
+    read_delivery,
+    read_properties,
+)
 from gateway_lab.brokers.rabbitmq_frames import (
     PublishEncoder,
     encode_acks,
     encode_requeues,
-    read_content,
 )
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
@@ -158,16 +165,18 @@ class RabbitmqRig:
     async def fetch(self, channel: str, n: int) -> list[Message]:
         async def fetch(bare: AbstractChannel) -> list[Message]:
             got: list[Message] = []
-            while len(got) < n:
-                got += [as_message(each) async for each in everything_in(channel, bare)]
+            arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
+            await bare.basic_qos(prefetch_count=10_000)  # unlimited would mean 2,000 to a quorum
+            await bare.basic_consume(channel, arrived.put)
+            while len(got) < n or not arrived.empty() or await waiting(channel, bare):
+                got.append(as_message(await arrived.get()))
             return got
 
         return await self.ask(fetch)
 
     async def ready(self, channel: str) -> int:
         """Count what waits in a queue and is with no consumer."""
-        declared = await self.ask(lambda bare: bare.queue_declare(channel, passive=True))
-        return declared.message_count or 0
+        return await self.ask(lambda bare: waiting(channel, bare))
 
     async def evaluate(self, *erlang: str) -> None:
         """Let the server do what only its own tools can ask for."""
@@ -198,15 +207,21 @@ class RabbitmqRig:
         self._server.start()  # in this thread: it ends with the one that started it
 
 
-async def everything_in(queue: str, bare: AbstractChannel) -> AsyncIterator[DeliveredMessage]:
-    """Get what a queue holds now; it all goes back when the channel closes."""
-    while (delivered := await bare.basic_get(queue)).delivery_tag:
-        yield delivered
+async def waiting(queue: str, bare: AbstractChannel) -> int:
+    """Count what a queue holds and has given to nobody."""
+    return (await bare.queue_declare(queue, passive=True)).message_count or 0
 
 
 def as_message(delivered: DeliveredMessage) -> Message:
-    key, timestamp, headers = read_content(delivered.header)
-    return a_message(delivered.body, key, headers=headers, timestamp=timestamp)
+    table: dict[str, Any] = delivered.header.properties.headers or {}
+    table.pop("x-delivery-count", None)
+    headers = {
+        name: value.encode() if isinstance(value, str) else bytes(value)
+        for name, value in table.items()
+    }
+    key, time = headers.pop("x-gw-key", None), headers.pop("x-gw-timestamp", None)
+    timestamp = datetime.fromisoformat(time.decode()) if time else None
+    return a_message(delivered.body, key, headers=tuple(headers.items()), timestamp=timestamp)
 
 
 @pytest.fixture
@@ -412,15 +427,17 @@ async def test_a_source_that_is_not_read_holds_little_in_memory(
     rig: RabbitmqRig, broker: RabbitmqBroker, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rabbitmq_source, "UNREAD_BYTES", 100_000)
-    bodies = [body * 20_000 for body in numbers(60, 10)]
+    bodies = [body * 50_000 for body in numbers(30, 10)]
     await rig.publish(queue, [a_message(body) for body in bodies])
     source = await soon(broker.source("reader", [rig.address(queue)], rig.options))
     inbox = source._inbox
     assert inbox is not None
-    await until(lambda: resolved(inbox._has_room.is_set()), False)
-    assert inbox._unread_bytes <= 100_000 + 40_000
+    socket = inbox._arriving._socket
+    assert socket is not None
+    await until(lambda: resolved(socket.is_reading()), False)
+    assert inbox._unread_bytes <= 100_000 + 2 * 256 * 1024  # what one look at the socket brings
     reading = Reading(source)
-    assert await reading.bodies(60, limit=7) == bodies
+    assert await reading.bodies(30, limit=7) == bodies
 
 
 async def test_a_queue_that_is_deleted_stops_its_source(
@@ -545,6 +562,86 @@ def test_settlements_are_the_bytes_that_pamqp_writes() -> None:
     assert encode_acks(3, 5, [7]) == b"".join([marshal(each, 3) for each in acks])
     nacks = [Basic.Nack(tag, multiple=False, requeue=True) for tag in (1, 2)]
     assert encode_requeues(3, [1, 2]) == b"".join([marshal(each, 3) for each in nacks])
+
+
+SEEN = Basic.Deliver("0", 258, redelivered=True, exchange="e", routing_key="r")
+
+
+def stream(properties: Basic.Properties, *bodies: bytes) -> list[tuple[bytes, bool]]:
+    """Write frames, each with whether it concerns a message of channel 1."""
+    passed = [
+        marshal(Heartbeat(), 0),
+        marshal(Basic.QosOk(), 1),
+        marshal(Basic.Ack(1), 1),  # of no interest to who has no publishes
+        marshal(SEEN, 2),
+        marshal(ContentHeader(), 2),
+    ]
+    size = sum(map(len, bodies))
+    taken = [
+        marshal(SEEN, 1),
+        marshal(ContentHeader(properties=properties, body_size=size), 1),
+        *[marshal(ContentBody(each), 1) for each in bodies],
+    ]
+    return [*[(each, False) for each in passed], *[(each, True) for each in taken]]
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8, 50, 1_000])
+@pytest.mark.parametrize("bodies", [(), (b"body",), (b"in ", b"two ", b"parts")])
+async def test_frames_are_told_apart_wherever_the_stream_is_cut(
+    size: int, bodies: tuple[bytes, ...]
+) -> None:
+    reader = asyncio.StreamReader()
+    contents: list[Content] = []
+    arriving = Arriving(reader)
+    arriving.takers[1] = Taker(contents.append)
+    frames = stream(Basic.Properties(), *bodies) * 3
+    data = b"".join([frame for frame, _ in frames])
+    for at in range(0, len(data), size):
+        arriving.data_received(data[at : at + size])
+    arriving.eof_received()
+    assert await reader.read() == b"".join([frame for frame, is_taken in frames if not is_taken])
+    assert [body for _, _, body in contents] == [b"".join(bodies)] * 3
+    assert {read_delivery(method) for method, _, _ in contents} == {("0", 258, True)}
+
+
+async def test_a_server_of_another_protocol_is_heard() -> None:
+    reader = asyncio.StreamReader()
+    arriving = Arriving(reader)
+    arriving.data_received(b"HTTP/1.1 400 Bad Request")
+    arriving.eof_received()
+    assert await reader.read() == b"HTTP/1.1 400 Bad Request"
+
+
+@pytest.mark.parametrize("count", range(10))
+def test_properties_are_read_whichever_of_them_there_are(count: int) -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    every: dict[str, Any] = {
+        "message_id": "id",
+        "headers": {"x-gw-key": "k", "a": "1", "x-delivery-count": 3},
+        "timestamp": moment,
+        "content_type": "text/plain",
+        "content_encoding": "utf-8",
+        "delivery_mode": 2,
+        "priority": 1,
+        "correlation_id": "c",
+        "reply_to": "r",
+        "expiration": "1000",
+    }
+    without = {name: value for at, (name, value) in enumerate(every.items()) if at != count}
+    read = read_properties(ContentHeader(properties=Basic.Properties(**without)).marshal())
+    assert read.message_id == without.get("message_id", "")
+    assert read.timestamp == without.get("timestamp")
+    has_headers = "headers" in without
+    assert (read.key, read.headers, read.delivery_count) == (
+        (b"k", (("a", b"1"),), 3) if has_headers else (None, (), None)
+    )
+
+
+def test_a_header_that_nobody_can_read_harms_no_other() -> None:
+    inner = b"\x01\xff" + b"S\0\0\0\1v"  # a table whose name is not UTF-8
+    table = b"\3bad" + b"F\0\0\0\x08" + inner + b"\4good" + b"S\0\0\0\1g"
+    header = b"\0\x3c\0\0" + bytes(8) + b"\x20\0" + len(table).to_bytes(4) + table
+    assert read_properties(header).headers == (("bad", inner), ("good", b"g"))
 
 
 async def until(ask: Callable[[], Awaitable[object]], expected: object) -> None:
