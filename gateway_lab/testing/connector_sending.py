@@ -116,7 +116,8 @@ class SendingTests(ConnectorTests):
         for _ in range(2):
             failures = await soon(broker.sink().send(batch))
             assert classes(failures) == [None, *permanent, None]
-        assert {each.body for each in await soon(rig.fetch(channel, 4))} == {b"0", b"5"}
+        # Two tries of one delivery: a broker that drops repeats stores each once.
+        assert {each.body for each in await soon(rig.fetch(channel, 2))} == {b"0", b"5"}
 
     async def test_a_message_that_is_too_large_is_a_permanent_failure(
         self, rig: Rig, broker: Broker, channel: str, carries: Carries
