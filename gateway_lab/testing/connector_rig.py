@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
+from uuid import uuid4
 
 import pytest
 
@@ -121,7 +121,7 @@ def an_outgoing(
     id: str | None = None,  # noqa: A002 - the field's name
 ) -> Outgoing:
     """Return a message to send; its id is its own unless given."""
-    return Outgoing(channel, key, headers, body, timestamp, id or f"{random.getrandbits(64):x}")
+    return Outgoing(channel, key, headers, body, timestamp, id or uuid4().hex)
 
 
 def numbers(n: int, start: int = 0) -> list[bytes]:

@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from gateway_lab.brokers.contract import Batch, Failure, Outgoing
 from gateway_lab.brokers.memory import MemoryBroker, MemorySink, MemorySource
@@ -139,19 +140,21 @@ async def send_text(self: MemorySink, batch: Sequence[Outgoing]) -> list[Failure
     return await send(
         self,
         [
-            replace(each, body=(each.body or b"").decode(errors="replace").encode())
+            replace_fields(each, body=(each.body or b"").decode(errors="replace").encode())
             for each in batch
         ],
     )
 
 
 async def send_without_time(self: MemorySink, batch: Sequence[Outgoing]) -> list[Failure | None]:
-    return await send(self, [replace(each, timestamp=None) for each in batch])
+    return await send(self, [replace_fields(each, timestamp=None) for each in batch])
 
 
 async def send_small_headers(self: MemorySink, batch: Sequence[Outgoing]) -> list[Failure | None]:
     lowered = [tuple((name.lower(), value) for name, value in each.headers) for each in batch]
-    changed = [replace(each, headers=each_) for each, each_ in zip(batch, lowered, strict=True)]
+    changed = [
+        replace_fields(each, headers=each_) for each, each_ in zip(batch, lowered, strict=True)
+    ]
     return await send(self, changed)
 
 
