@@ -117,7 +117,7 @@ async def pump(
 
 
 class RabbitmqRig:
-    features = frozenset({"attempts", "cuts", "order", "stops", "unroutable"})
+    features = frozenset({"attempts", "crash", "cuts", "order", "stops", "unroutable"})
     options = SourceOptions()
 
     def __init__(self, server: RabbitmqServer, proxy: Proxy) -> None:
@@ -130,6 +130,10 @@ class RabbitmqRig:
         broker = RabbitmqBroker("rabbit", self.url(), window=window, lease_s=lease_s)
         await broker.open()
         return broker
+
+    def program(self) -> str:
+        made = f"RabbitmqBroker('rabbit', {self._server.url!r})"
+        return f"from gateway_lab.brokers.rabbitmq import RabbitmqBroker\nbroker = {made}"
 
     async def ask(self, question: Callable[[AbstractChannel], Awaitable[T]]) -> T:
         """Ask on a connection that is not the connector's."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
@@ -18,20 +19,24 @@ from gateway_lab.testing.servers import RedisServer
 pytestmark = [pytest.mark.broker, pytest.mark.anyio]
 
 NUMBERS = count()
-LEASE_S = 2.0
 
 
 class RedisRig:
     features = FEATURES
     options = SourceOptions()
+    lease_s = 1.5
 
     def __init__(self, server: RedisServer, client: Redis) -> None:
         self.server, self.client = server, client
 
     async def broker(self, **fields: object) -> RedisBroker:
-        broker = RedisBroker("cache", self.server.url, lease_s=LEASE_S, **fields)  # type: ignore[arg-type]
+        broker = RedisBroker("cache", self.server.url, lease_s=self.lease_s, **fields)  # type: ignore[arg-type]
         await broker.open()
         return broker
+
+    def program(self) -> str:
+        made = f"RedisBroker('cache', {self.server.url!r}, lease_s={self.lease_s})"
+        return f"from gateway_lab.brokers.redis import RedisBroker\nbroker = {made}"
 
     async def fresh_channel(self) -> str:
         channel = self.absent_channel()
@@ -47,7 +52,7 @@ class RedisRig:
     async def publish(self, channel: str, messages: Sequence[Message]) -> None:
         pipeline = self.client.pipeline()
         for each in messages:
-            fields: dict[str, bytes | str] = {} if each.body is None else {"body": each.body}
+            fields: dict[Any, Any] = {} if each.body is None else {"body": each.body}
             fields |= dict(each.headers)
             if each.key is not None:
                 fields["x-gw-key"] = each.key
@@ -57,8 +62,9 @@ class RedisRig:
         await pipeline.execute()
 
     async def fetch(self, channel: str, n: int) -> list[Message]:
-        while len(entries := await self.client.xrange(channel)) < n:
-            await asyncio.sleep(0.01)
+        entries: list[tuple[bytes, dict[bytes, bytes]]] = []
+        while len(entries) < n:
+            entries = cast("Any", await self.client.xrange(channel))
         return [a_message(fields) for _, fields in entries]
 
     async def cut_connections(self) -> None:
