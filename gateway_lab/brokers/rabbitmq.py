@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import aiormq
-from pamqp.common import FieldTable
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
-from gateway_lab.brokers.rabbitmq_link import Link, LostError, ask
+from gateway_lab.brokers.rabbitmq_link import Link, ask
 from gateway_lab.brokers.rabbitmq_sink import RabbitmqSink
 from gateway_lab.brokers.rabbitmq_source import LEASE_S, WINDOW, RabbitmqSource
 from gateway_lab.config.plan import AddressPlan
@@ -56,8 +55,12 @@ class RabbitmqBroker:
         queues = [(_queue(each, options), each.channel or "") for each in addresses]
         link = Link(self.alias, self._url, f"source {name}")
         source = RabbitmqSource(link, queues, window=self._window, lease_s=self._lease_s)
+        try:
+            await source.open()
+        except BaseException:
+            await source.close()
+            raise
         self._sources.append(source)
-        await source.open()
         return source
 
     def sink(self) -> RabbitmqSink:
@@ -70,37 +73,36 @@ class RabbitmqBroker:
         return [each for each in channels if not await self._is_there(each)]
 
     async def _is_there(self, queue: str) -> bool:
-        """Ask on a channel of its own: the server closes it to say no."""
-        while True:
-            try:
-                async with self._link.brief_channel() as channel:
-                    await ask(channel.queue_declare(queue, passive=True))
-            except aiormq.ChannelNotFoundEntity:
-                return False
-            except aiormq.ChannelLockedResource:
-                return True
-            except aiormq.AMQPChannelError as error:
-                raise self._link.refused(error, queue) from None
-            except LostError:
-                continue
+        try:
+            await self._declare(queue, passive=True)
+        except aiormq.ChannelNotFoundEntity:
+            return False
+        except aiormq.ChannelLockedResource:
             return True
+        except aiormq.AMQPChannelError as error:
+            raise self._link.refused(error, queue) from None
+        return True
 
     async def create(self, channels: Sequence[str]) -> None:
         """Create durable quorum queues; one that is there is left as it is."""
         for queue in await self.missing(channels, readable=True):
-            await self._create(queue)
-
-    async def _create(self, queue: str) -> None:
-        while True:
             try:
-                async with self._link.brief_channel() as channel:
-                    kind: FieldTable = {"x-queue-type": "quorum"}
-                    await ask(channel.queue_declare(queue, durable=True, arguments=kind))
+                await self._declare(queue, passive=False)
             except aiormq.AMQPChannelError as error:
                 raise self._link.refused(error, queue) from None
-            except LostError:
-                continue
-            return
+
+    async def _declare(self, queue: str, *, passive: bool) -> None:
+        """Declare on a channel of its own: the server closes it to say no."""
+
+        async def declare() -> None:
+            async with self._link.brief_channel() as channel:
+                await ask(
+                    channel.queue_declare(
+                        queue, passive=passive, durable=True, arguments={"x-queue-type": "quorum"}
+                    )
+                )
+
+        await self._link.patiently(declare)
 
     async def close(self) -> None:
         """Close sources, sink and connections; never raises, never hangs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -99,6 +99,19 @@ class Link:
             yield channel
         finally:
             await close_quietly(channel)
+
+    async def patiently(self, question: Callable[[], Awaitable[_T]]) -> _T:
+        """Ask again, with back-off, as long as the connection gets lost.
+
+        Raises:
+            BrokerError: Of class `configuration`.
+            AMQPChannelError: The server said no.
+        """
+        for pause in pauses():
+            with suppress(LostError):
+                return await question()
+            await asyncio.sleep(pause)
+        raise AssertionError
 
     def refused(self, error: BaseException | None, what: str = "") -> BrokerError:
         """Say a refusal in our words: the server's and the client's name hosts and users."""

@@ -125,15 +125,14 @@ class _Lane:
 
     async def _start(self, batch: Sequence[Outgoing], flight: _Flight) -> Failure | None:
         """Write a batch; a failure stands for all of it, and nothing was written."""
-        async with self._lock:
-            try:
-                async with asyncio.timeout(ANSWER_LIMIT_S):
-                    lane = await self._ready()
-                    return await lane.depart(batch, flight, self._largest)
-            except (LostError, TimeoutError):
-                return _AWAY
-            except BrokerError as error:
-                return error.failure
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S), self._lock:
+                lane = await self._ready()
+                return await lane.depart(batch, flight, self._largest)
+        except (LostError, TimeoutError):
+            return _AWAY
+        except BrokerError as error:
+            return error.failure
 
     async def _ready(self) -> _OpenLane:
         if self._open is None or self._open.is_lost:

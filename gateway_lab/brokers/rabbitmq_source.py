@@ -9,19 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import cast
 
 import aiormq
 from aiormq.abc import AbstractChannel
 
-from gateway_lab.brokers.contract import Batch, BrokerError, Failure, FailureClass, Handle
+from gateway_lab.brokers.contract import Batch, Handle
 from gateway_lab.brokers.rabbitmq_contents import Content, Taker, read_delivery, read_properties
 from gateway_lab.brokers.rabbitmq_frames import encode_acks, encode_requeues
 from gateway_lab.brokers.rabbitmq_link import (
     Link,
-    LostError,
     arriving,
     ask,
     close_quietly,
@@ -62,7 +60,6 @@ class RabbitmqSource:
         self._counted = 0
         self._lock = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
-        self._is_closed = False
 
     async def open(self) -> None:
         """Connect and start to consume.
@@ -119,7 +116,6 @@ class RabbitmqSource:
 
     async def close(self) -> None:
         """Stop consuming and close the connection: the server takes back what is unsettled."""
-        self._is_closed = True
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait((self._watch,))
@@ -132,12 +128,8 @@ class RabbitmqSource:
     async def _consuming(self) -> _Inbox:
         """Return the inbox that messages arrive in; open a channel, if there is none."""
         async with self._lock:
-            while self._inbox is None or self._inbox.is_over:
-                if self._is_closed:
-                    failure = Failure(FailureClass.CONFIGURATION, "the source is closed")
-                    raise BrokerError(failure, where=self._link.alias)
-                with suppress(LostError):
-                    self._inbox = await self._consume()
+            if self._inbox is None or self._inbox.is_over:
+                self._inbox = await self._link.patiently(self._consume)
             return self._inbox
 
     async def _consume(self) -> _Inbox:
