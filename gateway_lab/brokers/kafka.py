@@ -13,6 +13,7 @@ kafka_sink.py        sending with confirmation
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -123,6 +124,7 @@ class KafkaBroker:
             await source.close()
         if self._sink:
             await self._sink.close()
+        await asyncio.to_thread(self._topics.close)
 
 
 @dataclass(frozen=True, slots=True)

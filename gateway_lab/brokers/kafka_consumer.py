@@ -15,7 +15,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as RawMessage
 
 from gateway_lab.brokers.contract import BrokerError
-from gateway_lab.brokers.kafka_errors import classify, configuration, error_of, is_configuration
+from gateway_lab.brokers.kafka_errors import (
+    FENCED,
+    classify,
+    configuration,
+    error_of,
+    is_configuration,
+)
 from gateway_lab.brokers.kafka_messages import read_message
 from gateway_lab.brokers.kafka_settings import Settings
 from gateway_lab.brokers.kafka_shelf import Read, Shelf
@@ -237,12 +243,14 @@ class ConsumerThread(threading.Thread):
 
     def _judge(self, message: RawMessage, error: KafkaError) -> None:
         """Take an error in a message's place; the client mends most by itself."""
-        if is_configuration(error) or error.fatal():
-            where = f"{self._where}, topic {message.topic()}" if message.topic() else self._where
+        where = f"{self._where}, topic {message.topic()}" if message.topic() else self._where
+        if is_configuration(error):
             self._fail(BrokerError(classify(error), where=where))
+        elif error.code() == KafkaError._FATAL:  # noqa: SLF001 - its public name
+            self._fail(BrokerError(FENCED, where=self._where))  # nothing else ends a consumer
 
     def _heard(self, error: KafkaError) -> None:
-        if is_configuration(error) or error.fatal():
+        if is_configuration(error):
             self._fail(BrokerError(classify(error), where=self._where))
 
     def _fail(self, error: BrokerError) -> None:

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
 
+_FENCED: Final = "another process runs as the same member of the group"
 _CONFIGURATION: Final = {
     KafkaError._AUTHENTICATION: "the credentials are refused",  # noqa: SLF001 - its public names
     KafkaError.SASL_AUTHENTICATION_FAILED: "the credentials are refused",
@@ -16,13 +17,12 @@ _CONFIGURATION: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "no permission for the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "no permission for the consumer group",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "no permission to write idempotently",
-    KafkaError.FENCED_INSTANCE_ID: "another process runs as the same member of the group",
+    KafkaError.FENCED_INSTANCE_ID: _FENCED,
     KafkaError.INCONSISTENT_GROUP_PROTOCOL: "the group is used by another kind of consumer",
     KafkaError.INVALID_GROUP_ID: "the server refuses the name of the group",
     KafkaError._AUTO_OFFSET_RESET: "messages were deleted before they were read",  # noqa: SLF001
 }
 _PERMANENT: Final = {
-    KafkaError.MSG_SIZE_TOO_LARGE: "the message is too large for the topic",
     KafkaError.INVALID_MSG: "the topic refuses the message",
     KafkaError.INVALID_RECORD: "the topic refuses the message, such as one without a key",
     KafkaError.INVALID_TIMESTAMP: "the topic refuses the timestamp",
@@ -46,6 +46,8 @@ _AMBIGUOUS: Final = frozenset(
         KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
     }
 )
+TOO_LARGE: Final = Failure(FailureClass.PERMANENT, "the message is too large for the topic")
+FENCED: Final = Failure(FailureClass.CONFIGURATION, _FENCED)
 UNROUTABLE: Final = Failure(FailureClass.UNROUTABLE, "there is no such topic")
 
 
@@ -56,6 +58,8 @@ def classify(error: KafkaError) -> Failure:
         return Failure(FailureClass.CONFIGURATION, reason)
     if reason := _PERMANENT.get(code):
         return Failure(FailureClass.PERMANENT, reason)
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
+        return TOO_LARGE
     if code in _UNROUTABLE:
         return UNROUTABLE
     reason = f"the broker did not take it: {error.name()}"

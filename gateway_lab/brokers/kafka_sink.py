@@ -15,7 +15,13 @@ from typing import Any, Final, Protocol
 from confluent_kafka import KafkaError, KafkaException
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Outgoing
-from gateway_lab.brokers.kafka_errors import UNROUTABLE, classify, error_of, is_configuration
+from gateway_lab.brokers.kafka_errors import (
+    TOO_LARGE,
+    UNROUTABLE,
+    classify,
+    error_of,
+    is_configuration,
+)
 from gateway_lab.brokers.kafka_settings import OnError
 from gateway_lab.brokers.kafka_topics import Topics
 from gateway_lab.protocols.kafka import check_channel, check_header
@@ -61,6 +67,11 @@ class Producer(Protocol):
 
     def flush(self, timeout: float) -> int:
         """Wait until every message has an answer, and say how many have none."""
+
+    def close(self) -> object:
+        """End the client."""
+
+    def __len__(self) -> int: ...
 
 
 class _Sending:
@@ -132,13 +143,34 @@ class KafkaSink:
         if not batch:
             return []
         async with self._turn:  # batches are queued one after the other, and answered together
-            try:
-                there = await self._topics.find(_legal(each.channel for each in batch))
-            except BrokerError as error:
-                return [error.failure] * len(batch)
-            sending = _Sending(batch, self._lose)
-            self._sendings[sending] = None
+            sending = await self._start(batch)
+        answers = await self._finish(sending)
+        if TOO_LARGE in answers:
+            for index in [each for each, answer in enumerate(answers) if answer is TOO_LARGE]:
+                answers[index] = await self._send_alone(batch[index])
+        return answers
+
+    async def _send_alone(self, message: Outgoing) -> Failure | None:
+        """Try again what was too large: the server refuses requests, and others were in this one."""
+        async with self._turn:
+            while len(self._producer) and not self._is_closed:  # noqa: ASYNC110 - the client tells nobody
+                await asyncio.sleep(_SHORTEST_S)
+            [answer] = await self._finish(await self._start([message]))
+        return answer
+
+    async def _start(self, batch: Sequence[Outgoing]) -> _Sending:
+        sending = _Sending(batch, self._lose)
+        self._sendings[sending] = None
+        try:
+            there = await self._topics.find(_legal(each.channel for each in batch))
+        except BrokerError as error:
+            for index in range(len(batch)):
+                sending.answer(index, error.failure)
+        else:
             await self._queue(sending, there)
+        return sending
+
+    async def _finish(self, sending: _Sending) -> list[Failure | None]:
         try:
             await sending.done
         finally:
@@ -253,6 +285,7 @@ class KafkaSink:
         self._producer.poll(0)
         self._producer.purge()
         self._producer.flush(_FLUSH_S)
+        self._producer.close()
 
     async def close(self) -> None:
         """Send nothing more; what is open is answered as unknown."""

@@ -43,7 +43,7 @@ class Topics:
     def __init__(self, alias: str, address: Mapping[str, object]) -> None:
         self._alias = alias
         self._refused: KafkaError | None = None
-        self._client = AdminClient(asking(address, self._heard))
+        self._client: AdminClient | None = AdminClient(asking(address, self._heard))
         self._there: frozenset[str] = frozenset()
         self._looked_at = float("-inf")
         self._absent: dict[str, float] = {}
@@ -52,8 +52,14 @@ class Topics:
         if is_configuration(error):
             self._refused = error
 
+    @property
+    def _admin(self) -> AdminClient:
+        if self._client is None:
+            raise configuration("the connection is closed", where=f"broker {self._alias}")
+        return self._client
+
     def _heard_error(self) -> KafkaError | None:
-        self._client.poll(0)  # an error that tells more comes by callback
+        self._admin.poll(0)  # an error that tells more comes by callback
         return self._refused
 
     def is_known(self, topic: str) -> bool:
@@ -109,7 +115,7 @@ class Topics:
         self._refused = None
         asked_at = time.monotonic()
         try:
-            self._there = frozenset(self._client.list_topics(timeout=_ASK_S).topics)
+            self._there = frozenset(self._admin.list_topics(timeout=_ASK_S).topics)
         except KafkaException as exception:
             error = self._heard_error() or error_of(exception)
             if is_configuration(error):
@@ -117,6 +123,10 @@ class Topics:
             return None
         self._looked_at = asked_at
         return self._there
+
+    def close(self) -> None:
+        """End the client; it takes a moment."""
+        self._client = None
 
     async def create(self, topics: Sequence[str]) -> None:
         """Create topics with the server's defaults, and wait until they are there.
@@ -131,7 +141,7 @@ class Topics:
 
     def _create(self, topics: set[str]) -> None:
         wanted = [NewTopic(each, -1, -1) for each in sorted(topics)]
-        made: dict[str, Future[None]] = self._client.create_topics(wanted, request_timeout=_ASK_S)
+        made: dict[str, Future[None]] = self._admin.create_topics(wanted, request_timeout=_ASK_S)
         for topic, each in made.items():
             try:
                 each.result()
