@@ -25,6 +25,7 @@ from gateway_lab.cli import (
     generate,
     lab,
     replay,
+    run,
     schema,
     test,
 )
@@ -96,7 +97,7 @@ def options(
     """Design message routes on captured traffic, and see what each of them does."""
 
 
-for verb, module, run in (
+for verb, module, does in (
     ("lab", lab, lab.lab),
     ("generate", generate, generate.generate),
     ("replay", replay, replay.replay),
@@ -107,6 +108,7 @@ for verb, module, run in (
     ("format", format, format.format_),
     ("export", export, export.export),
     ("schema", schema, schema.schema),
+    ("run", run, run.run),
     ("brokers", brokers, brokers.brokers),
 ):
-    app.command(verb, epilog=module.EXAMPLES)(run)
+    app.command(verb, epilog=module.EXAMPLES)(does)
