@@ -127,6 +127,8 @@ class KafkaRig:
         dotted = {key.replace("_", "."): value for key, value in config.items()}
         made = self.admin.create_topics([NewTopic(name, partitions, 1, config=dotted)])
         await asyncio.to_thread(made[name].result)
+        while name not in (await asyncio.to_thread(self.admin.list_topics, timeout=LIMIT_S)).topics:
+            await asyncio.sleep(0.02)  # the controller knows it before the broker
         return name
 
     def absent_channel(self) -> str:
