@@ -32,6 +32,7 @@ ANSWER_LIMIT_S: Final = 10.0
 _WATCH_S = 1.0  # callbacks tell of an end at once, but nats-py may fail before it calls them
 _PING_S = 10  # a server that is silent is given up after three of these
 _ABANDON_LIMIT_S = 2.0
+_CANCEL_AGAIN_S = 0.5
 
 T = TypeVar("T")
 Answer: TypeAlias = Msg | Failure
@@ -301,6 +302,7 @@ class Link:
             reconnect_time_wait=0,
             connect_timeout=5,
             ping_interval=_PING_S,
+            pending_size=0,  # to keep nothing for later, and never to wait inside of a publish
             error_cb=at_error,
             closed_cb=at_close,
         )
@@ -309,8 +311,7 @@ class Link:
         """End the session, and make no other."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
-            keeper.cancel()
-            await asyncio.wait([keeper])
+            await end_task(keeper)
         if self._session is not None and not self._session.done():
             closed = Failure(FailureClass.CONFIGURATION, "the connection is closed")
             _refuse(self._session, BrokerError(closed, where=self.alias))
@@ -319,6 +320,13 @@ class Link:
 def _refuse(promise: asyncio.Future[Session], error: BrokerError) -> None:
     promise.set_exception(error)
     promise.exception()  # so that asyncio does not complain if nobody asks
+
+
+async def end_task(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it ends: nats-py swallows a cancellation that comes while it flushes."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
 
 
 async def _until_end(session: Session) -> None:

@@ -29,6 +29,7 @@ from gateway_lab.brokers.nats_link import (
     Link,
     LostError,
     Session,
+    end_task,
 )
 from gateway_lab.brokers.nats_message import read_message
 from gateway_lab.brokers.pauses import pauses
@@ -149,6 +150,7 @@ class NatsSource:
         self._link, self._consumers, self._lease_s = link, consumers, lease_s
         self._arrived: deque[Msg] = deque()
         self._held: dict[str, float] = {}
+        self._stale: set[str] = set()
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._session: Session | None = None
@@ -193,7 +195,7 @@ class NatsSource:
             for consumer in self._consumers:
                 await consumer.attach(session, self._arrive)
             session.at_end.append(self._wake.set)
-            self._session = session
+            self._session, self._stale = session, set(self._held)
         left = max(0, len(self._arrived) - limit)
         for consumer in self._consumers:
             if consumer.is_troubled:
@@ -248,9 +250,28 @@ class NatsSource:
             if handle in self._held:
                 by_consumer.setdefault(_consumer_of(handle), []).append(handle)
         for acks in by_consumer.values():
-            await self._link.insist(partial(_acknowledge, acks))
+            stale = [each for each in acks if each in self._stale]
+            await self._tell(stale, _ACK)
+            if len(stale) < len(acks):
+                await self._acknowledge([each for each in acks if each not in self._stale])
             for each in acks:
                 self._held.pop(each, None)
+
+    async def _acknowledge(self, acks: Sequence[str]) -> None:
+        """Acknowledge messages of one consumer: it answers the last once it has all before it.
+
+        A server that has restarted may have forgotten that it delivered them, and then it does
+        not answer: so what was read before the connection was lost is only told, and what is
+        never answered comes again.
+        """
+        session = self._session
+        if session is None or session is not self._link.session:
+            await self._tell(acks, _ACK)
+            return
+        with suppress(errors.Error, LostError):
+            for ack in acks[:-1]:
+                await session.client.publish(ack, _ACK)
+            await session.ask(acks[-1], _ACK)
 
     async def give_back(self, handles: Sequence[Handle]) -> None:
         """Let messages come again at once; see the contract."""
@@ -279,8 +300,7 @@ class NatsSource:
         self._is_closed = True
         self._wake.set()
         if self._keeper:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+            await end_task(self._keeper)
         if self._link.session is None:
             return
         with suppress(errors.Error, LostError, TimeoutError):
@@ -290,13 +310,6 @@ class NatsSource:
                 await self._tell(self._held, _NAK)
                 await self._link.session.client.flush()
         self._held.clear()
-
-
-async def _acknowledge(acks: Sequence[str], session: Session) -> None:
-    """Acknowledge messages of one consumer: it answers the last once it has all before it."""
-    for ack in acks[:-1]:
-        await session.client.publish(ack, _ACK)
-    await session.ask(acks[-1], _ACK)
 
 
 def _consumer_of(ack: str) -> str:

@@ -216,7 +216,7 @@ class NatsServer(Server):
         jetstream: dict[str, object] = {"store_dir": str(self.folder / "data")}
         for name, value in self.settings.items():
             room, _, inner = name.partition(".")
-            (jetstream if room == "jetstream" else config)[inner or name] = _number(value)
+            (jetstream if room == "jetstream" else config)[inner or name] = _value(value)
         written = self.folder / "nats.conf"
         written.write_text(json.dumps({**config, "jetstream": jetstream}))
         return [str(self.installed()), "--config", str(written)]
@@ -225,8 +225,12 @@ class NatsServer(Server):
         return self._answers(b"", b'"jetstream":true')
 
 
-def _number(value: str) -> int | str:
-    return int(value) if value.isdigit() else value
+def _value(written: str) -> object:
+    """Read a setting: JSON, so that it may have parts, else the text itself."""
+    try:
+        return json.loads(written)
+    except ValueError:
+        return written
 
 
 # --- Redis ---
