@@ -97,13 +97,20 @@ class _Sending:
         """Note what became of a message."""
         self.answers[index] = failure
         self._left -= 1
-        if not self._left and not self.done.done():
+        if not self._left:
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self.done.done():
             self.done.set_result(None)
 
     def delivered(self, index: int, error: KafkaError | None, _: object) -> None:
         """Take an answer of the client."""
-        if error is None:
-            self.answer(index, None)
+        if error is None:  # the way of nearly all, without another call
+            self.answers[index] = None
+            self._left -= 1
+            if not self._left:
+                self._wake()
         elif _is_lost(error):
             self._on_lost()
         else:

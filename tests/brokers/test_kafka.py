@@ -127,9 +127,13 @@ class KafkaRig:
         dotted = {key.replace("_", "."): value for key, value in config.items()}
         made = self.admin.create_topics([NewTopic(name, partitions, 1, config=dotted)])
         await asyncio.to_thread(made[name].result)
-        while name not in (await asyncio.to_thread(self.admin.list_topics, timeout=LIMIT_S)).topics:
-            await asyncio.sleep(0.02)  # the controller knows it before the broker
+        await eventually(
+            lambda: self._is_there(name)
+        )  # the broker hears of it after the controller
         return name
+
+    async def _is_there(self, name: str) -> bool:
+        return name in (await asyncio.to_thread(self.admin.list_topics, timeout=LIMIT_S)).topics
 
     def absent_channel(self) -> str:
         return f"topic-{next(NUMBERS)}"
