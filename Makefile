@@ -16,7 +16,7 @@ NBVAL := --nbval --nbval-current-env --nbval-sanitize-with=tests/nbval.cfg \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test check fix notebooks regen docs bench agree lock hooks clean
+.PHONY: help setup servers lab test check fix notebooks regen docs bench agree lock hooks clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,10 +26,13 @@ $(READY): requirements.lock pyproject.toml tools/setup.sh
 
 setup: $(READY) ## Make .venv/ (every other recipe does so when needed)
 
+servers: $(READY) ## Install the real brokers that tests start (`make test` does so when needed)
+	@sh tools/setup_servers.sh
+
 lab: $(READY) ## Open JupyterLab on the tour; without a display, print its address
 	@$(BIN)/gateway-lab lab
 
-test: $(READY) ## Run every test, notebooks included, and show the coverage
+test: servers ## Run every test, notebooks included, and show the coverage
 	$(PYTEST) $(TESTS) $(COVERAGE) --cov-report=
 	$(PYTEST) $(PARALLEL) $(COVERAGE) --cov-append $(NBVAL) notebooks
 
@@ -39,7 +42,7 @@ check: $(READY) ## Lint, types, import layers and the fast tests, within a minut
 	$(BIN)/typos
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	AGREE_PAIRS=3000 $(PYTEST) $(TESTS) -q -m "not slow" --hypothesis-profile=quick
+	AGREE_PAIRS=3000 $(PYTEST) $(TESTS) -q -m "not slow and not broker" --hypothesis-profile=quick
 
 fix: $(READY) ## Let ruff and typos repair what they can
 	$(BIN)/ruff check --fix

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway_lab.events.pydantic_model import event_type as event_type
     from gateway_lab.findings import Finding as Finding
     from gateway_lab.findings import Findings as Findings
+    from gateway_lab.gateway.gateway import Gateway as Gateway
     from gateway_lab.lab import figures as figures
     from gateway_lab.messages.mask import show_private as show_private
     from gateway_lab.messages.message import Message as Message
@@ -53,6 +54,7 @@ _HOMES = {
     "Explanation": "routing.explanation",
     "Finding": "findings",
     "Findings": "findings",
+    "Gateway": "gateway.gateway",
     "GatewayConfig": "config.gateway_config",
     "GatewayLabError": "errors",
     "Message": "messages.message",

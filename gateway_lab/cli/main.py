@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 import gateway_lab as gl
 from gateway_lab.cli import (
+    brokers,
     check,
     diff,
     explain,
@@ -24,6 +25,7 @@ from gateway_lab.cli import (
     generate,
     lab,
     replay,
+    run,
     schema,
     test,
 )
@@ -95,7 +97,7 @@ def options(
     """Design message routes on captured traffic, and see what each of them does."""
 
 
-for verb, module, run in (
+for verb, module, does in (
     ("lab", lab, lab.lab),
     ("generate", generate, generate.generate),
     ("replay", replay, replay.replay),
@@ -106,5 +108,7 @@ for verb, module, run in (
     ("format", format, format.format_),
     ("export", export, export.export),
     ("schema", schema, schema.schema),
+    ("run", run, run.run),
+    ("brokers", brokers, brokers.brokers),
 ):
-    app.command(verb, epilog=module.EXAMPLES)(run)
+    app.command(verb, epilog=module.EXAMPLES)(does)

@@ -32,6 +32,16 @@ MARK = re.compile(rb"""^\s*\{?\s*["']?gateway_lab["']?\s*:""", re.MULTILINE)
 HEAD_BYTES = 64 * 1024
 
 
+pytest.register_assert_rewrite(
+    *(f"gateway_lab.testing.connector_{part}" for part in ("ending", "reading", "rig", "sending"))
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the mark of `connector_suite`."""
+    config.addinivalue_line("markers", "needs_feature(name): a test of what some brokers cannot")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a project say which files are its configs."""
     parser.addini(SETTING, "globs of gateway_lab configs, relative to the root", "args", [])

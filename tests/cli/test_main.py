@@ -26,6 +26,8 @@ def test_the_verbs_stand_in_the_order_of_use() -> None:
         "format",
         "export",
         "schema",
+        "run",
+        "brokers",
     ]
 
 

@@ -57,7 +57,7 @@ def test_imports_go_only_downward() -> None:
     assert run.returncode == 0, run.stdout
 
 
-LIVE = ("config", "events", "messages", "proof", "protocols", "routing")
+LIVE = ("config", "events", "gateway", "messages", "proof", "protocols", "routing")
 """Rooms that a gateway in production imports; to_polars.py is offline's half of `rules`."""
 
 

@@ -1,0 +1,76 @@
+"""Reading from Kafka: one thread owns the consumer, and the event loop talks to it by a queue.
+
+thread      poll, consume, commit, pause, close, and what Kafka calls back: kafka_consumer.py
+event loop  `read` takes from the shelf, `settle` and `give_back` queue what the thread is to do
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, cast
+
+from gateway_lab.brokers.contract import Batch, Handle
+from gateway_lab.brokers.kafka_consumer import ConsumerThread
+from gateway_lab.brokers.kafka_errors import configuration
+from gateway_lab.brokers.kafka_shelf import Read
+
+_CLOSE_S: Final = 15.0
+"""How long closing may take before the thread is left to itself: a broker may be away."""
+
+
+class KafkaSource:
+    """Reads from topics of one cluster as one member of a group; see `contract.Source`.
+
+    Args:
+        where: Alias and source, for errors.
+        make_thread: Given a function that the thread calls when there is something to read.
+    """
+
+    def __init__(
+        self, where: str, make_thread: Callable[[Callable[[], None]], ConsumerThread]
+    ) -> None:
+        self._where = where
+        self._loop = asyncio.get_running_loop()
+        self._arrived = asyncio.Event()
+        self._is_closed = False
+        self._thread = make_thread(self._wake)
+        self._thread.start()
+
+    def _wake(self) -> None:
+        """Let a reader look again; called by the thread, once for each batch."""
+        with suppress(RuntimeError):  # a loop that ended without closing us
+            self._loop.call_soon_threadsafe(self._arrived.set)
+
+    async def read(self, limit: int) -> Batch:
+        """Wait for at least one message and return what has arrived; see the contract."""
+        while not self._is_closed:
+            self._arrived.clear()
+            if reads := self._thread.take(limit):
+                return Batch([each[2] for each in reads], reads, [each[3] for each in reads])
+            if self._thread.failure:
+                raise self._thread.failure
+            await self._arrived.wait()
+        raise configuration("the source is closed", where=self._where)
+
+    async def settle(self, handles: Sequence[Handle]) -> None:
+        """Tell the thread that these are done; it commits within a second."""
+        reads = cast("Sequence[Read]", handles)
+        self._thread.do(lambda: self._thread.settle(reads))
+
+    async def give_back(self, handles: Sequence[Handle]) -> None:
+        """Put unsettled messages back, to be read before others.
+
+        Nothing is fetched again, and others behind them are not repeated.
+        """
+        reads = cast("Sequence[Read]", handles)
+        self._thread.do(lambda: self._thread.give_back(reads))
+
+    async def close(self) -> None:
+        """Commit what is settled, and leave the group; a static member stays in it, away."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._arrived.set()
+            self._thread.stop()
+        await asyncio.to_thread(self._thread.join, _CLOSE_S)

@@ -1,0 +1,131 @@
+"""NATS: subjects in JetStream streams; core NATS where a config declares at-most-once.
+
+Key and time travel in the headers `x-gw-key` and `x-gw-timestamp`. `Nats-Msg-Id` holds the id of
+the delivery and its subject, so that a stream drops what it has stored already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from functools import partial
+from hashlib import blake2b
+from typing import Final
+
+from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Source
+from gateway_lab.brokers.nats_core import NatsCoreSource
+from gateway_lab.brokers.nats_link import Link, Session
+from gateway_lab.brokers.nats_sink import NatsSink
+from gateway_lab.brokers.nats_source import Consumer, NatsSource
+from gateway_lab.config.plan import AddressPlan
+from gateway_lab.protocols.nats import SourceOptions
+
+LEASE_S: Final = 30.0
+"""How long JetStream waits for a sign of life before it gives a message to another member."""
+
+
+class NatsBroker:
+    """One NATS server or cluster.
+
+    Attributes:
+        alias: As the config names it.
+        protocol: `nats`.
+    """
+
+    protocol = "nats"
+
+    def __init__(self, alias: str, url: str, *, lease_s: float = LEASE_S) -> None:
+        """Name a server; nothing is connected yet.
+
+        Args:
+            alias: As the config names it.
+            url: `nats://[user:password@ or token@]host[:port]`, `tls://` to insist on TLS; more
+                servers of the cluster behind commas.
+            lease_s: After this much silence a message is given to another member.
+        """
+        self.alias = alias
+        self._link = Link(alias, url)
+        self._sink = NatsSink(self._link)
+        self._sources: list[NatsSource | NatsCoreSource] = []
+        self._lease_s = lease_s
+
+    async def open(self) -> None:
+        """Connect, waiting as long as the broker is away; see the contract."""
+        await self._link.connected()
+
+    async def source(self, name: str, addresses: Sequence[AddressPlan], options: object) -> Source:
+        """Open a source; its durable consumer is made if it is not there yet."""
+        options = options if isinstance(options, SourceOptions) else SourceOptions()
+        subjects = [each.channel or each.pattern or "" for each in addresses]
+        durable = options.durable or re.sub(r"[^A-Za-z0-9_-]", "_", name)
+        source: NatsSource | NatsCoreSource
+        if options.delivery == "at_most_once":
+            source = NatsCoreSource(self._link, subjects, durable)
+        else:
+            streams: dict[str, list[str]] = {}
+            for subject in subjects:
+                stream = await self._stream_of(subject, options.stream)
+                streams.setdefault(stream, []).append(subject)
+            consumers = [Consumer(each, durable, subjects) for each, subjects in streams.items()]
+            source = NatsSource(self._link, consumers, self._lease_s)
+        self._sources.append(source)
+        await source.open()
+        return source
+
+    async def _stream_of(self, subject: str, stream: str | None) -> str:
+        names = await self._link.insist(partial(_streams, subject))
+        if stream is None and names:
+            return names[0]
+        if stream is not None and stream in names:
+            return stream
+        where = f"the stream {stream!r} has not" if stream else "there is no stream with"
+        failure = Failure(FailureClass.CONFIGURATION, f"{where} the subject {subject!r}")
+        hint = "create it, or run with --create-channels"
+        raise BrokerError(failure, where=self.alias, hint=hint)
+
+    def sink(self) -> NatsSink:
+        """Return the one sink of this connection."""
+        return self._sink
+
+    async def missing(self, channels: Sequence[str], *, readable: bool) -> list[str]:
+        """Name the subjects that no stream has; looking creates nothing."""
+        del readable  # what a stream takes in can be read from it
+        found = [await self._link.insist(partial(_streams, channel)) for channel in channels]
+        return [channel for channel, names in zip(channels, found, strict=True) if not names]
+
+    async def create(self, channels: Sequence[str]) -> None:
+        """Create a stream for each subject that has none, on disk, refusing when full."""
+        for channel in await self.missing(channels, readable=True):
+            await self._link.insist(partial(_create, channel))
+
+    async def close(self) -> None:
+        """Close sources, sink and connection."""
+        await asyncio.gather(*[source.close() for source in self._sources])
+        self._sources.clear()
+        await self._sink.close()
+        await self._link.close()
+
+    def __repr__(self) -> str:
+        return f"<NatsBroker {self.alias}>"
+
+
+async def _streams(subject: str, session: Session) -> list[str]:
+    """Name the streams that take a subject in."""
+    reply = await session.api("STREAM.NAMES", {"subject": subject})
+    return reply.get("streams") or []
+
+
+async def _create(subject: str, session: Session) -> None:
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", subject)[:100]
+    if safe != subject:  # two subjects may look the same then
+        safe = f"{safe}-{blake2b(subject.encode(), digest_size=4).hexdigest()}"
+    config = {
+        "name": safe,
+        "subjects": [subject],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",  # else a full stream drops its oldest messages
+        "num_replicas": 1,
+    }
+    await session.api(f"STREAM.CREATE.{safe}", config)

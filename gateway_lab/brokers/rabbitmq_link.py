@@ -1,0 +1,261 @@
+"""One connection to RabbitMQ that is made again when it is lost, and what its errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+import aiormq
+from aiormq.abc import AbstractChannel, AbstractConnection, ChannelFrame
+from yarl import URL
+
+from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
+from gateway_lab.brokers.pauses import pauses
+from gateway_lab.brokers.rabbitmq_contents import Arriving, Taker
+
+ANSWER_LIMIT_S = 10.0
+"""How long the server may take to answer anything."""
+
+_CLOSE_LIMIT_S = 5.0
+_HEARTBEAT_S = "15"  # aiormq gives a silent server up after three times as long
+_DENIALS_BELIEVED = 3  # a server that starts or stops says no, too
+
+_T = TypeVar("_T")
+
+
+class LostError(Exception):
+    """The connection or channel went away: what was not answered may have been done."""
+
+
+class Link:
+    """A connection that is there when it is asked for.
+
+    Args:
+        alias: The broker's name in the config: all that errors and logs say of the address.
+        url: `amqp://` or `amqps://`, with user, password and virtual host.
+        role: What the server's own tools show as the name of the connection.
+    """
+
+    def __init__(self, alias: str, url: str, role: str) -> None:
+        self.alias = alias
+        own = {"heartbeat": _HEARTBEAT_S, "name": f"gateway-lab {role}"}
+        self._url = URL(url)
+        self._url = self._url.with_query(own | dict(self._url.query))
+        self._connection: _Connection | None = None
+        self._lock = asyncio.Lock()
+        self._is_closed = False
+
+    async def connection(self) -> aiormq.Connection:
+        """Return the open connection; make one, for as long as the broker is away.
+
+        Raises:
+            BrokerError: Of class `configuration`.
+        """
+        async with self._lock:
+            if self._connection is None or not self._connection.is_opened:
+                self._connection = await self._connect_patiently()
+            return self._connection
+
+    async def _connect_patiently(self) -> _Connection:
+        denials = 0
+        for pause in pauses():
+            if self._is_closed:
+                break
+            try:
+                return await self._connect()
+            except LostError as lost:
+                denials += isinstance(lost.__cause__, aiormq.InvalidFrameError)
+                if denials >= _DENIALS_BELIEVED or _is_hopeless(lost.__cause__):
+                    raise self.refused(lost.__cause__) from None
+                await asyncio.sleep(pause)
+        raise BrokerError(Failure(FailureClass.RETRYABLE, "it is closed"), where=self.alias)
+
+    async def _connect(self) -> _Connection:
+        connection = _Connection(self.alias, self._url)
+        await ask(connection.connect())
+        if self._is_closed:
+            await close_quietly(connection)
+            raise LostError
+        return connection
+
+    async def channel(self) -> AbstractChannel:
+        """Open a channel without aiormq's own confirms, connecting first if need be.
+
+        Raises:
+            LostError: The connection went away meanwhile.
+            BrokerError: Of class `configuration`.
+        """
+        connection = await self.connection()
+        return await ask(connection.channel(publisher_confirms=False))
+
+    @asynccontextmanager
+    async def brief_channel(self) -> AsyncIterator[AbstractChannel]:
+        """Open a channel for one question: the server closes it where the answer is no."""
+        channel = await self.channel()
+        try:
+            yield channel
+        finally:
+            await close_quietly(channel)
+
+    async def patiently(self, question: Callable[[], Awaitable[_T]]) -> _T:
+        """Ask again, with back-off, as long as the connection gets lost.
+
+        Raises:
+            BrokerError: Of class `configuration`.
+            AMQPChannelError: The server said no.
+        """
+        for pause in pauses():
+            with suppress(LostError):
+                return await question()
+            await asyncio.sleep(pause)
+        raise AssertionError
+
+    def refused(self, error: BaseException | None, what: str = "") -> BrokerError:
+        """Say a refusal in our words: the server's and the client's name hosts and users."""
+        failure = Failure(FailureClass.CONFIGURATION, refusal(error) + (what and f": {what}"))
+        return BrokerError(failure, where=self.alias)
+
+    async def close(self) -> None:
+        """Close the connection; never raises, never hangs."""
+        self._is_closed = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await close_quietly(connection)
+
+
+async def close_quietly(resource: AbstractConnection | AbstractChannel) -> None:
+    """Close a connection or channel in whatever state it is."""
+    with suppress(Exception):
+        async with asyncio.timeout(_CLOSE_LIMIT_S):
+            await resource.close(aiormq.ConnectionClosed(200, "closed"))
+
+
+async def ask(answer: Awaitable[_T]) -> _T:
+    """Await what the server has to answer.
+
+    Raises:
+        LostError: It did not, or the connection or channel went away.
+        AMQPChannelError: It said no, and closed the channel.
+    """
+    try:
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            return await answer
+    except _REFUSALS:
+        raise
+    except asyncio.CancelledError as error:  # aiormq's way to say that it gave a connection up
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise LostError from error
+    except Exception as error:
+        raise LostError from error
+
+
+async def write(channel: AbstractChannel, payload: bytes) -> None:
+    """Hand frames to the writer of the channel's connection."""
+    await channel.connection.write_queue.put(ChannelFrame(payload, should_close=False))
+
+
+async def write_through(
+    channel: AbstractChannel, payload: bytes, closing: asyncio.Future[Any]
+) -> None:
+    """Hand frames over and wait until they are on their way, or the channel is gone."""
+    written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    frame = ChannelFrame(payload, should_close=False, drain_future=written)
+    await channel.connection.write_queue.put(frame)
+    await asyncio.wait((written, closing), return_when=asyncio.FIRST_COMPLETED)
+
+
+def forget(channel: AbstractChannel, taker: Taker) -> None:
+    """Take nothing more from a channel; its number may have another by now."""
+    takers = arriving(channel).takers
+    if takers.get(channel.number) is taker:
+        del takers[channel.number]
+
+
+def release_writers(channel: AbstractChannel) -> None:
+    """Let go who waits to write on a connection that nobody writes for any more."""
+    queue = channel.connection.write_queue
+    while not channel.connection.is_opened and not queue.empty():
+        queue.get_nowait()
+
+
+class _Connection(aiormq.Connection):
+    """A connection that logs and shows itself by its alias, not by its address."""
+
+    def __init__(self, alias: str, url: URL) -> None:
+        self.transport = _Transport()
+        super().__init__(url, transport_factory=self.transport)
+        self._alias = alias
+
+    def __str__(self) -> str:
+        return self._alias
+
+
+class _Transport(aiormq.TransportFactory):
+    """Opens the socket; what goes wrong is told without the address."""
+
+    arriving: Arriving
+
+    async def create(
+        self, url: URL, **kwargs: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        provider = kwargs["ssl_context_provider"]
+        context = await provider.get_context() if url.scheme == "amqps" else None
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+        self.arriving = Arriving(reader)
+        try:
+            transport, _ = await loop.create_connection(
+                lambda: self.arriving, url.host or "", url.port or 0, ssl=context
+            )
+        except OSError as error:
+            raise aiormq.AMQPConnectionError(type(error).__name__) from error
+        return reader, asyncio.StreamWriter(transport, self.arriving, reader, loop)
+
+
+def arriving(channel: AbstractChannel) -> Arriving:
+    """Return the receiving end of a channel's connection."""
+    connection = channel.connection
+    if not isinstance(connection, _Connection):
+        raise TypeError("a channel that no link opened")
+    return connection.transport.arriving
+
+
+_WORDS: dict[type[BaseException], str] = {
+    aiormq.AuthenticationError: "the broker does not offer this way to log in",
+    aiormq.ProbableAuthenticationError: "the broker refuses the user name or password",
+    aiormq.InvalidFrameError: "the broker refuses the virtual host",
+    aiormq.ChannelAccessRefused: "the broker denies permission",
+    aiormq.ChannelNotFoundEntity: "there is no such queue or exchange",
+    aiormq.ChannelLockedResource: "another connection has the queue for itself",
+    aiormq.ChannelPreconditionFailed: "the broker has it with other properties",
+    ssl.SSLCertVerificationError: "the broker's certificate is not trusted",
+    ssl.SSLError: "the broker does not speak TLS",
+}
+_REFUSALS = (
+    aiormq.ChannelAccessRefused,
+    aiormq.ChannelNotFoundEntity,
+    aiormq.ChannelLockedResource,
+    aiormq.ChannelPreconditionFailed,
+)
+
+
+def refusal(error: BaseException | None) -> str:
+    """Say in our words what the server refused."""
+    for each in (error, error.__cause__ if error else None):
+        for kind, words in _WORDS.items():
+            if isinstance(each, kind):
+                return words
+    return "the broker refuses it"
+
+
+def _is_hopeless(error: BaseException | None) -> bool:
+    """Say whether to connect again would end the same."""
+    if isinstance(error, aiormq.AuthenticationError | aiormq.ProbableAuthenticationError):
+        return True
+    cause = error.__cause__ if error else None
+    is_plain = isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER"
+    return is_plain or isinstance(cause, ssl.SSLCertVerificationError)

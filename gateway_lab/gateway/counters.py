@@ -1,0 +1,161 @@
+"""What a running gateway counted: the same books as a replay, and what is under way.
+
+Per router: matched + unmatched + invalid = messages.
+Per way (source, router, route, target): delivered + dropped + dead_lettered + pending = deliveries.
+Per source: settled + in_flight = read, until a stop gives back what is in flight.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway_lab.messages.books import Result
+
+
+class State(StrEnum):
+    """How a source is."""
+
+    WAITING = "waiting"
+    """For a broker that is away."""
+
+    RUNNING = "running"
+    RED = "red"
+    """Stopped: what it read and did not settle comes again once the reason is mended."""
+
+    IDLE = "idle"
+    """No router reads it."""
+
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceStats:
+    """What one source did.
+
+    Attributes:
+        reason: Why it is in this state; empty if there is nothing to say.
+        read: Messages read, each as often as it came.
+        redelivered: Those of them that had come before, as far as the broker knows.
+        in_flight: Messages read and not settled.
+        retried: Times that a delivery was tried again.
+        ambiguous: Failed tries that the broker may have stored all the same.
+    """
+
+    source: str
+    state: State
+    reason: str
+    read: int
+    redelivered: int
+    settled: int
+    in_flight: int
+    retried: int
+    ambiguous: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterStats:
+    """What became of the messages of a source in a router."""
+
+    source: str
+    router: str
+    messages: int
+    matched: int
+    unmatched: int
+    invalid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayStats:
+    """What became of deliveries on one way; router and route are None as in a replay."""
+
+    source: str
+    router: str | None
+    route: str | None
+    target: str
+    deliveries: int
+    delivered: int
+    dropped: int
+    dead_lettered: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """A gateway's books at one moment."""
+
+    sources: tuple[SourceStats, ...]
+    routers: tuple[RouterStats, ...]
+    ways: tuple[WayStats, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """Deliveries on one way, as they are counted."""
+
+    decided: int = 0
+    delivered: int = 0
+    dropped: int = 0
+    dead_lettered: int = 0
+
+
+@dataclass(slots=True)
+class Counters:
+    """The books of one source while it runs."""
+
+    source: str
+    state: State = State.WAITING
+    reason: str = ""
+    read: int = 0
+    redelivered: int = 0
+    settled: int = 0
+    retried: int = 0
+    ambiguous: int = 0
+    results: Counter[tuple[str, Result]] = field(default_factory=Counter)
+    tallies: defaultdict[tuple[str | None, str | None, str], Tally] = field(
+        default_factory=lambda: defaultdict(Tally)
+    )
+
+    def source_stats(self) -> SourceStats:
+        """Return the numbers of the source."""
+        return SourceStats(
+            source=self.source,
+            state=self.state,
+            reason=self.reason,
+            read=self.read,
+            redelivered=self.redelivered,
+            settled=self.settled,
+            in_flight=self.read - self.settled,
+            retried=self.retried,
+            ambiguous=self.ambiguous,
+        )
+
+    def router_stats(self, router: str) -> RouterStats:
+        """Return the numbers of a router."""
+        matched, unmatched, invalid = (self.results[router, each] for each in Result)
+        return RouterStats(
+            source=self.source,
+            router=router,
+            messages=matched + unmatched + invalid,
+            matched=matched,
+            unmatched=unmatched,
+            invalid=invalid,
+        )
+
+    def way_stats(self) -> list[WayStats]:
+        """Return the numbers of each way that a delivery took."""
+        return [
+            WayStats(
+                source=self.source,
+                router=router,
+                route=route,
+                target=target,
+                deliveries=tally.decided,
+                delivered=tally.delivered,
+                dropped=tally.dropped,
+                dead_lettered=tally.dead_lettered,
+                pending=tally.decided - tally.delivered - tally.dropped - tally.dead_lettered,
+            )
+            for (router, route, target), tally in self.tallies.items()
+        ]

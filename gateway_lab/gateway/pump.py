@@ -1,0 +1,239 @@
+"""The way of a source's messages, live; read it from top to bottom.
+
+    read what has arrived → decode, decide, render → send to each broker → settle
+
+A message is settled only when each of its deliveries is confirmed by its broker, is a confirmed
+dead letter, or is dropped by a rule that says so. Until then it lives in the source's broker: what
+is held here may be lost at any moment, and comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from gateway_lab.brokers.contract import (
+    Batch,
+    BrokerError,
+    Failure,
+    FailureClass,
+    Outgoing,
+    Sink,
+    Source,
+)
+from gateway_lab.config.document import Document
+from gateway_lab.config.plan import Plan
+from gateway_lab.gateway.counters import Counters
+from gateway_lab.gateway.dead_letter import Cause, Letters, decided_cause
+from gateway_lab.gateway.ids import MessageIds
+from gateway_lab.gateway.lane import Ends, Lane
+from gateway_lab.gateway.retry import Backoff
+from gateway_lab.gateway.sending import Sending
+from gateway_lab.gateway.settle import Settler
+from gateway_lab.gateway.ways import ID_HEADER, Way, Ways, read_targets
+from gateway_lab.gateway.window import Held, Window
+from gateway_lab.messages.books import Outcome
+from gateway_lab.messages.message import Message
+from gateway_lab.routing.route import compile_source
+from gateway_lab.routing.routed import Delivery
+
+DRAIN_S: Final = 20.0
+"""How long a stop waits for what is in flight."""
+
+SETTLE_S: Final = 5.0
+"""How long it waits, after that, for the broker to take what is done."""
+
+_DELIVERED, _DROPPED = Outcome.DELIVERED, Outcome.DROPPED
+
+
+class Pump:
+    """Moves the messages of one source."""
+
+    def __init__(self, config: Document, plan: Plan, source: str, counters: Counters) -> None:
+        self._source = plan.sources[source]
+        self._router = compile_source(plan, source)
+        self._ids = MessageIds(source)
+        self._letters = Letters(self._source, plan.digest)
+        self._counters = counters
+        self._ways = Ways(counters, read_targets(config, plan, source))
+        self._window = Window()
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+
+    async def run(self, sources: Sequence[Source], sinks: Mapping[str, Sink]) -> None:
+        """Pump until stopped, then finish what is in flight within a limit.
+
+        Args:
+            sources: What to read from; they stay open, to be closed by the caller.
+            sinks: Broker alias to sink, for all that deliveries and dead letters may go to.
+
+        Raises:
+            BrokerError: Of class `configuration`; what is not settled comes again.
+        """
+        backoff = Backoff.of(self._source.retry)
+        ends = Ends(self._confirmed, self._refused)
+        self._lanes = {
+            alias: Lane(sink, backoff, self._counters, ends) for alias, sink in sinks.items()
+        }
+        self._settlers = [Settler(source, self._settled) for source in sources]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                settling = [tasks.create_task(each.run()) for each in self._settlers]
+                sending = [tasks.create_task(each.run()) for each in self._lanes.values()]
+                reading = [
+                    tasks.create_task(self._read(number, source))
+                    for number, source in enumerate(sources)
+                ]
+                await self._stop.wait()
+                await _cancel(reading)
+                await self._drain()
+                await _cancel(sending)
+                await self._finish(settling)
+        except* BrokerError as group:
+            raise _first(group) from None
+
+    def stop(self, *, now: bool = False) -> None:
+        """Read nothing more; `now` does not wait for what is in flight, either."""
+        self._stop.set()
+        if now:
+            self._hurry.set()
+
+    # --- read, decide, send ---
+
+    async def _read(self, number: int, source: Source) -> None:
+        while True:
+            limit = await self._window.room()
+            batch = await source.read(limit)
+            held = Held(number, batch)
+            self._window.add(held)
+            self._count(batch)
+            self._dispatch(held)
+
+    def _count(self, batch: Batch) -> None:
+        self._counters.read += len(batch.messages)
+        self._counters.redelivered += sum(map(bool, batch.attempts))
+
+    def _dispatch(self, held: Held) -> None:
+        """Decide a batch and put its deliveries into the lanes of their brokers."""
+        route, results = self._router.route, self._counters.results
+        lanes: defaultdict[str, list[Sending]] = defaultdict(list)
+        for index, message in enumerate(held.batch.messages):
+            routed = route(message)
+            for decision in routed.decisions:
+                results[decision.router, decision.result] += 1
+            id_ = self._ids(message)
+            for delivery in routed.deliveries:
+                way = self._ways[delivery.router, delivery.route, delivery.target]
+                way.counts.decided += 1
+                if delivery.outcome is _DROPPED:
+                    way.counts.dropped += 1
+                    continue
+                held.pending[index] += 1
+                broker, outgoing, is_letter = self._write(message, id_, way, delivery)
+                lanes[broker].append(Sending(outgoing, held, index, way, id_, is_letter))
+            if not held.pending[index]:
+                self._settlers[held.reader].finish(held, index)
+        for broker, sendings in lanes.items():
+            self._lanes[broker].put(sendings)
+
+    def _write(
+        self, message: Message, id_: str, way: Way, delivery: Delivery
+    ) -> tuple[str, Outgoing, bool]:
+        """Make what is sent for a delivery: itself, or its letter."""
+        broker, channel = delivery.broker, delivery.channel
+        if delivery.outcome is not _DELIVERED or broker is None or channel is None:
+            return *self._letters.write(
+                message, id_, way, decided_cause(delivery.reason, way)
+            ), True
+        if channel not in way.channels and not way.admits(channel):
+            reason = f"too-many-channels: {way.target} has written to {way.max_channels}"
+            cause = Cause(reason=reason, of_class=FailureClass.UNROUTABLE)
+            return *self._letters.write(message, id_, way, cause), True
+        headers = (*delivery.headers, (ID_HEADER, id_.encode()), way.header)
+        return (
+            broker,
+            Outgoing(
+                channel,
+                delivery.key,
+                headers,
+                delivery.body,
+                message.timestamp,
+                id_ + way.suffix,
+                way.options,
+            ),
+            False,
+        )
+
+    # --- confirm, settle ---
+
+    def _confirmed(self, sendings: Sequence[Sending]) -> None:
+        """Book what is confirmed, and settle the messages that wait for nothing else."""
+        for sending in sendings:
+            counts, held, index = sending.way.counts, sending.held, sending.index
+            if sending.is_letter:
+                counts.dead_lettered += 1
+            else:
+                counts.delivered += 1
+            held.pending[index] -= 1
+            if not held.pending[index]:
+                self._settlers[held.reader].finish(held, index)
+
+    def _refused(self, sending: Sending, failure: Failure, now: datetime) -> None:
+        """Send a dead letter in place of a delivery; a letter has nothing in its place."""
+        if sending.is_letter:
+            raise _no_letter(self._source.name, sending.outgoing.channel, failure)
+        cause = Cause(
+            reason=failure.reason,
+            of_class=failure.failure_class,
+            attempts=sending.attempts,
+            first=sending.first,
+            last=now,
+        )
+        held, index, way = sending.held, sending.index, sending.way
+        broker, letter = self._letters.write(sending.message, sending.id, way, cause)
+        self._lanes[broker].put([Sending(letter, held, index, way, sending.id, is_letter=True)])
+
+    def _settled(self, number: int) -> None:
+        self._counters.settled += number
+        self._window.advance()
+
+    # --- stop ---
+
+    async def _drain(self) -> None:
+        """Wait until nothing is in flight, at most so long, or until somebody is in a hurry."""
+        waits = [asyncio.create_task(self._window.empty()), asyncio.create_task(self._hurry.wait())]
+        try:
+            await asyncio.wait(waits, timeout=DRAIN_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel(waits)
+
+    async def _finish(self, settling: Sequence[asyncio.Task[None]]) -> None:
+        """Let what is done be settled; what is not comes again when the source is closed."""
+        for settler in self._settlers:
+            settler.close()
+        await asyncio.wait(settling, timeout=SETTLE_S)
+        await _cancel(settling)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _first(group: BaseExceptionGroup[BrokerError]) -> BrokerError:
+    """Return one of several failures: the others say the same of the same source."""
+    error = group.exceptions[0]
+    return error if isinstance(error, BrokerError) else _first(error)
+
+
+def _no_letter(source: str, channel: str, failure: Failure) -> BrokerError:
+    reason = f"the dead letter cannot be written to {channel}: {failure.reason}"
+    return BrokerError(
+        Failure(FailureClass.CONFIGURATION, reason),
+        where=f"source {source}",
+        hint="create the channel, or let it take messages as large as the source's",
+    )

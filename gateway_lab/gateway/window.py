@@ -1,0 +1,92 @@
+"""How much a source may hold that is not done: reading pauses when it is full.
+
+It is counted from the lowest batch that is not done, so that after a crash no more than a window
+comes again, also where a broker only knows how far a reader has come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from gateway_lab.brokers.contract import Batch
+from gateway_lab.messages.message import Message
+
+MAX_MESSAGES: Final = 10_000
+MAX_BYTES: Final = 64 * 1024 * 1024
+
+READ_LIMIT: Final = 500
+"""Messages read at once at most: other sources have their turn in between."""
+
+FIRST_MEAN: Final = 1024.0 * 1024.0
+"""Bytes that a message is taken to have before the first was read: no broker is surprised by it."""
+
+
+class Held:
+    """A batch that was read, until each of its messages is settled.
+
+    Attributes:
+        reader: The number of the source's reader that read it.
+        pending: For each message the deliveries that are not confirmed.
+        unsettled: How many messages are not settled.
+    """
+
+    __slots__ = ("batch", "bytes", "pending", "reader", "unsettled")
+
+    def __init__(self, reader: int, batch: Batch) -> None:
+        self.reader, self.batch = reader, batch
+        self.unsettled = len(batch.messages)
+        self.pending = [0] * self.unsettled
+        self.bytes = sum(map(_size, batch.messages))
+
+
+def _size(message: Message) -> int:
+    return len(message.body or b"") + len(message.key or b"")
+
+
+class Window:
+    """The batches that are not done, in the order of reading."""
+
+    def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
+        self._max_messages, self._max_bytes = max_messages, max_bytes
+        self._batches: deque[Held] = deque()
+        self._messages = self._bytes = 0
+        self._mean = FIRST_MEAN
+        self._moved = asyncio.Event()
+
+    async def room(self) -> int:
+        """Wait until there is room, and return how many messages to read at most."""
+        while not (room := self._room()):
+            self._moved.clear()
+            await self._moved.wait()
+        return room
+
+    def _room(self) -> int:
+        """Sizes are known after reading only: the mean of the last batch stands for them."""
+        left = self._max_bytes - self._bytes
+        if left <= 0:
+            return 0
+        by_size = max(1, int(left / self._mean))
+        return min(READ_LIMIT, self._max_messages - self._messages, by_size)
+
+    def add(self, held: Held) -> None:
+        """Take a batch in."""
+        self._batches.append(held)
+        self._messages += len(held.pending)
+        self._bytes += held.bytes
+        self._mean = max(1.0, held.bytes / len(held.pending))
+
+    def advance(self) -> None:
+        """Let go of the batches at the beginning that are done."""
+        while self._batches and not self._batches[0].unsettled:
+            done = self._batches.popleft()
+            self._messages -= len(done.pending)
+            self._bytes -= done.bytes
+        self._moved.set()
+
+    async def empty(self) -> None:
+        """Wait until everything is done."""
+        while self._batches:
+            self._moved.clear()
+            await self._moved.wait()

@@ -1,0 +1,151 @@
+"""What becomes of messages when a producer comes to its end: the client is a fake here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from gateway_lab.brokers import kafka_sink
+from gateway_lab.brokers.contract import FailureClass
+from gateway_lab.brokers.kafka_settings import OnError
+from gateway_lab.brokers.kafka_sink import KafkaSink
+from gateway_lab.testing.connector_rig import an_outgoing, classes, numbers, soon
+
+pytestmark = pytest.mark.anyio
+
+FATAL = KafkaError(KafkaError._FATAL, fatal=True)
+OUT_OF_ORDER = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
+
+
+class KnownTopics:
+    async def find(self, topics: list[str]) -> frozenset[str]:
+        return frozenset(topics) - {"absent"}
+
+
+class FakeCluster:
+    """Makes producers that confirm what they are told to, and keeps what was stored.
+
+    Args:
+        lives: How many messages each producer confirms before it fails for good.
+    """
+
+    def __init__(self, *lives: int) -> None:
+        self.stored: list[bytes] = []
+        self.producers: list[FakeProducer] = []
+        self._lives = iter(lives)
+
+    def make_producer(self, on_error: OnError) -> FakeProducer:
+        self.producers.append(FakeProducer(self, next(self._lives, 10**9), on_error))
+        return self.producers[-1]
+
+
+class FakeProducer:
+    def __init__(self, cluster: FakeCluster, life: int, on_error: OnError) -> None:
+        self.cluster, self.life, self.on_error = cluster, life, on_error
+        self.queue: list[tuple[bytes, Callable[..., None]]] = []
+        self.is_broken = self.is_closed = self.is_away = False
+        self.refusal: KafkaError | None = None
+
+    def produce(self, _topic: str, value: Any, _key: Any, *, on_delivery: Any, **_: Any) -> None:
+        assert not self.is_closed
+        if self.is_broken:
+            raise KafkaException(FATAL)
+        self.queue.append((value, on_delivery))
+
+    def poll(self, _timeout: float) -> int:
+        if self.refusal:
+            self.on_error(self.refusal)
+            return 0
+        if self.is_away:
+            return 0
+        served = len(self.queue)
+        for value, on_delivery in self._drain():
+            if self.life:
+                self.life -= 1
+                self.cluster.stored.append(value)
+                on_delivery(None, None)
+            else:
+                on_delivery(FATAL if self.is_broken else OUT_OF_ORDER, None)
+                self.is_broken = True
+        return served
+
+    def _drain(self) -> list[tuple[bytes, Callable[..., None]]]:
+        drained, self.queue = self.queue, []
+        return drained
+
+    def purge(self) -> None:
+        for _, on_delivery in self._drain():
+            on_delivery(KafkaError(KafkaError._PURGE_INFLIGHT), None)
+
+    def flush(self, _timeout: float) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def __len__(self) -> int:
+        return len(self.queue)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_sink, "_REBUILD_S", 0.001)
+
+
+def make_sink(cluster: FakeCluster) -> KafkaSink:
+    topics, make_producer = cast("Any", KnownTopics()), cast("Any", cluster.make_producer)
+    return KafkaSink(topics, make_producer)
+
+
+@pytest.mark.parametrize("lives", [(0,), (5,), (15,), (5, 0, 0, 3)])
+async def test_a_producer_that_ends_is_replaced_and_order_is_kept(lives: tuple[int, ...]) -> None:
+    cluster = FakeCluster(*lives)
+    sink = make_sink(cluster)
+    batches = [[an_outgoing("t", each) for each in numbers(10, n)] for n in (0, 10)]
+    assert await soon(asyncio.gather(*map(sink.send, batches))) == [[None] * 10] * 2
+    assert await soon(sink.send([an_outgoing("t", b"20")])) == [None]
+    assert cluster.stored == numbers(21)
+    assert [each.is_closed for each in cluster.producers] == [True] * len(lives) + [False]
+    await sink.close()
+
+
+async def test_a_broker_that_refuses_us_answers_everything_that_is_open() -> None:
+    cluster = FakeCluster()
+    sink = make_sink(cluster)
+    cluster.producers[0].refusal = KafkaError(KafkaError._AUTHENTICATION)
+    failures = await soon(sink.send([an_outgoing("t", each) for each in numbers(3)]))
+    assert classes(failures) == [FailureClass.CONFIGURATION] * 3
+    assert await soon(sink.send([an_outgoing("t")])) == [None]
+    await sink.close()
+
+
+async def test_closing_answers_what_is_open_and_sends_no_more() -> None:
+    cluster = FakeCluster()
+    sink = make_sink(cluster)
+    cluster.producers[0].is_away = True
+    sending = asyncio.create_task(sink.send([an_outgoing("t"), an_outgoing("absent")]))
+    await asyncio.sleep(0)
+    await sink.close()
+    failures = await soon(sending)
+    assert classes(failures) == [FailureClass.RETRYABLE, FailureClass.UNROUTABLE]
+    assert [each.is_ambiguous for each in failures if each] == [True, False]
+    assert classes(await soon(sink.send([an_outgoing("t")]))) == [FailureClass.RETRYABLE]
+    assert cluster.stored == []
+
+
+async def test_a_cancelled_send_leaves_the_sink_in_order() -> None:
+    cluster = FakeCluster(3)
+    sink = make_sink(cluster)
+    for _ in range(3):
+        sending = asyncio.create_task(sink.send([an_outgoing("t", b"cancelled")]))
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.wait([sending])
+    assert await soon(sink.send([an_outgoing("t", each) for each in numbers(5)])) == [None] * 5
+    assert [each for each in cluster.stored if each != b"cancelled"] == numbers(5)
+    assert not sink._sendings
+    await sink.close()

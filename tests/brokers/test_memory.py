@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from itertools import count
+
+import pytest
+
+from gateway_lab.brokers.contract import FailureClass
+from gateway_lab.brokers.memory import MemoryBroker
+from gateway_lab.brokers.memory_server import server_at
+from gateway_lab.config.plan import AddressPlan
+from gateway_lab.messages.message import Message
+from gateway_lab.protocols.memory import SourceOptions
+from gateway_lab.testing.connector_rig import a_message, an_outgoing, numbers, soon
+from gateway_lab.testing.connector_suite import FEATURES, ConnectorSuite
+
+NUMBERS = count()
+
+
+class MemoryRig:
+    features = FEATURES - {"crash", "leases"}  # it ends with its process
+    options = SourceOptions()
+
+    def __init__(self) -> None:
+        self.url = f"memory://suite-{next(NUMBERS)}"
+        self.server = server_at(self.url)
+
+    async def broker(self) -> MemoryBroker:
+        broker = MemoryBroker("local", self.url)
+        await broker.open()
+        return broker
+
+    async def fresh_channel(self) -> str:
+        channel = self.absent_channel()
+        self.server.create([channel])
+        return channel
+
+    def absent_channel(self) -> str:
+        return f"channel-{next(NUMBERS)}"
+
+    def address(self, channel: str) -> AddressPlan:
+        return AddressPlan(broker="local", protocol="memory", channel=channel, pattern=None)
+
+    async def publish(self, channel: str, messages: Sequence[Message]) -> None:
+        self.server.publish(channel, messages)
+
+    async def fetch(self, channel: str, n: int) -> list[Message]:
+        messages = self.server.fetch(channel)
+        assert len(messages) >= n  # what is confirmed is there at once
+        return messages
+
+    async def cut_connections(self) -> None:
+        self.server.cut_connections()
+
+    async def stop(self) -> None:
+        self.server.stop()
+
+    async def start(self) -> None:
+        self.server.start()
+
+
+class TestMemory(ConnectorSuite):
+    @pytest.fixture
+    def rig(self) -> MemoryRig:
+        return MemoryRig()
+
+
+@pytest.mark.anyio
+async def test_a_stand_in_reads_by_the_patterns_of_its_protocol() -> None:
+    url = f"memory://pattern-{next(NUMBERS)}"
+    server = server_at(url)
+    server.create(["orders.eu", "orders.us", "users.eu"])
+    for channel in server.channels:
+        server.publish(channel, [a_message(channel.encode())])
+    broker = MemoryBroker("bus", url, protocol="nats")
+    address = AddressPlan(broker="bus", protocol="nats", channel=None, pattern="orders.*")
+    source = await broker.source("orders", [address], None)
+    batch = await soon(source.read(10))
+    assert {each.body for each in batch.messages} == {b"orders.eu", b"orders.us"}
+    assert {each.protocol for each in batch.messages} == {"nats"}
+    await broker.close()
+
+
+@pytest.mark.anyio
+async def test_a_handle_of_a_lost_partition_settles_nothing() -> None:
+    rig = MemoryRig()
+    channel = await rig.fresh_channel()
+    await rig.publish(channel, [a_message(b"1")])
+    broker = await rig.broker()
+    source = await broker.source("reader", [rig.address(channel)], None)
+    before = await soon(source.read(10))
+    rig.server.cut_connections()
+    await source.settle(before.handles)
+    after = await soon(source.read(10))
+    assert [each.body for each in after.messages] == [b"1"]
+    assert list(after.attempts) == [1]
+    await broker.close()
+
+
+@pytest.mark.anyio
+async def test_a_channel_that_is_deleted_is_unroutable() -> None:
+    rig = MemoryRig()
+    channel = await rig.fresh_channel()
+    broker = await rig.broker()
+    source = await broker.source("reader", [rig.address(channel)], None)
+    rig.server.delete(channel)
+    [failure] = await broker.sink().send([an_outgoing(channel)])
+    assert failure is not None
+    assert failure.failure_class is FailureClass.UNROUTABLE
+    await source.close()
+    await broker.close()
+
+
+@pytest.mark.anyio
+async def test_messages_may_come_from_another_thread() -> None:
+    rig = MemoryRig()
+    channel = await rig.fresh_channel()
+    broker = await rig.broker()
+    source = await broker.source("reader", [rig.address(channel)], None)
+    got: list[bytes | None] = []
+    publish = asyncio.create_task(asyncio.to_thread(publish_one_by_one, rig, channel))
+    while len(got) < 500:
+        got += [each.body for each in (await soon(source.read(100))).messages]
+    await publish
+    assert Counter(got) == Counter(numbers(500))
+    await broker.close()
+
+
+def publish_one_by_one(rig: MemoryRig, channel: str) -> None:
+    for body in numbers(500):
+        rig.server.publish(channel, [a_message(body)])

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gateway_lab.brokers import registry
+from gateway_lab.brokers.contract import BrokerError, FailureClass
+from gateway_lab.brokers.memory import MemoryBroker
+from gateway_lab.brokers.registry import CONNECTORS, Connector, connect
+from gateway_lab.errors import MissingExtraError
+from gateway_lab.protocols.registry import PROTOCOLS
+
+
+def test_every_protocol_has_a_connector() -> None:
+    assert set(CONNECTORS) == set(PROTOCOLS)
+
+
+@pytest.mark.parametrize("protocol", CONNECTORS)
+def test_a_connector_can_be_made_without_a_server(protocol: str) -> None:
+    url = CONNECTORS[protocol].address
+    broker = connect("orders", protocol, {"GATEWAY_BROKER_ORDERS_URL": url})
+    assert (broker.alias, broker.protocol) == ("orders", protocol)
+    assert "host" not in repr(broker)
+    assert "password" not in repr(broker)
+
+
+def test_memory_needs_no_address() -> None:
+    assert isinstance(connect("local", "memory", {}), MemoryBroker)
+
+
+@pytest.mark.parametrize("protocol", CONNECTORS)
+def test_memory_stands_in_for_any_broker(protocol: str) -> None:
+    broker = connect("orders", protocol, {"GATEWAY_BROKER_ORDERS_URL": "memory://orders"})
+    assert isinstance(broker, MemoryBroker)
+    assert broker.protocol == protocol
+
+
+def test_an_alias_without_an_address_is_told_what_to_export() -> None:
+    with pytest.raises(BrokerError) as caught:
+        connect("orders", "redis", {"GATEWAY_BROKER_ORDERS_URL": " "})
+    assert caught.value.failure.failure_class is FailureClass.CONFIGURATION
+    assert "export GATEWAY_BROKER_ORDERS_URL=redis://host:6379/0" in caught.value.hint
+
+
+@pytest.mark.parametrize("protocol", [each for each in CONNECTORS if each != "memory"])
+@pytest.mark.parametrize(
+    "url", ["user:secret@host", "ftp://user:secret@host", "://secret", "x:y:z"]
+)
+def test_an_address_that_cannot_be_read_is_not_shown(protocol: str, url: str) -> None:
+    with pytest.raises(BrokerError) as caught:
+        connect("orders", protocol, {"GATEWAY_BROKER_ORDERS_URL": url})
+    assert caught.value.failure.failure_class is FailureClass.CONFIGURATION
+    assert "GATEWAY_BROKER_ORDERS_URL" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_a_client_that_is_not_installed_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = Connector(
+        module="no_such_client",
+        factory="X",
+        package="no_such_client",
+        schemes=("redis",),
+        address="redis://host",
+    )
+    monkeypatch.setattr(registry, "CONNECTORS", {"redis": lost})
+    with pytest.raises(MissingExtraError, match=r"gateway-lab\[redis\]"):
+        connect("orders", "redis", {"GATEWAY_BROKER_ORDERS_URL": "redis://host"})
+
+
+def test_only_the_connector_that_is_used_is_imported() -> None:
+    code = """
+import sys
+from gateway_lab.brokers.registry import connect
+connect("local", "memory", {})
+print(sorted({"aiormq", "confluent_kafka", "nats", "redis"} & set(sys.modules)))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
