@@ -38,6 +38,9 @@ from gateway_lab.protocols.redis import BODY_FIELD
 BLOCK_S: Final = 1.0
 """How long the server keeps a read that finds nothing."""
 
+ENTRIES: Final = 1_000
+"""How many entries one read brings at most: the server knows no bound in bytes."""
+
 IDS: Final = 1_000
 """How many ids go into one XACK or XCLAIM."""
 
@@ -178,6 +181,7 @@ class RedisSource:
 
     async def _fetch(self, limit: int) -> None:
         """Do the four kinds of reading in turn, until one finds something."""
+        limit = min(limit, ENTRIES)
         for stream in self._streams.values():
             if stream.returned:
                 await self._read_returned(stream, limit)
