@@ -30,7 +30,15 @@ from tests.gateway.shop import (
     until,
 )
 
-FAILURES = st.sampled_from([None, RETRYABLE, AMBIGUOUS, PERMANENT, UNROUTABLE])
+FAILURES = st.sampled_from([RETRYABLE, AMBIGUOUS, PERMANENT, UNROUTABLE])
+
+TURNS = st.integers(0, 40)
+
+
+async def turn(times: int) -> None:
+    """Let everything that is ready go on, so many times."""
+    for _ in range(times):
+        await asyncio.sleep(0)
 
 
 class Delivering(RuleBasedStateMachine):
@@ -71,25 +79,31 @@ class Delivering(RuleBasedStateMachine):
 
     # --- what happens ---
 
-    @rule(keys=st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=20))
-    def publish(self, keys: list[str]) -> None:
+    @rule(keys=st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=20), turns=TURNS)
+    def publish(self, keys: list[str], turns: int) -> None:
         start = len(self.published)
         numbers = dict(enumerate(keys, start))
         self.published |= numbers
         self.shop.publish(
             order(n, key=key, **({} if n % 2 else {"tenant": "a"})) for n, key in numbers.items()
         )
+        self.run(turn(turns))
 
     @rule(alias=st.sampled_from(["here", "there"]), failure=FAILURES, every=st.integers(1, 3))
-    def fail(self, alias: str, failure: Failure | None, every: int) -> None:
+    def fail(self, alias: str, failure: Failure, every: int) -> None:
         def judge(outgoing: Outgoing) -> Failure | None:
-            if failure is None or self.faults.sends % every:
+            if self.faults.sends % every:
                 return None
             if failure in {PERMANENT, UNROUTABLE}:
                 self.refused.add(n_of(outgoing))
             return failure
 
         self.faults.judge[alias] = judge
+
+    @rule()
+    def heal(self) -> None:
+        self.faults.judge.clear()
+        self.faults.stalled.clear()
 
     @rule(failure=st.sampled_from([None, RETRYABLE, AMBIGUOUS]))
     def fail_letters(self, failure: Failure | None) -> None:
@@ -99,13 +113,9 @@ class Delivering(RuleBasedStateMachine):
     def stall(self, alias: str) -> None:
         self.faults.stalled ^= {alias}
 
-    @rule(turns=st.integers(1, 40))
+    @rule(turns=TURNS)
     def go_on(self, turns: int) -> None:
-        async def turn() -> None:
-            for _ in range(turns):
-                await asyncio.sleep(0)
-
-        self.run(turn())
+        self.run(turn(turns))
 
     @rule()
     def cut(self) -> None:
@@ -148,13 +158,17 @@ class Delivering(RuleBasedStateMachine):
         await until(
             lambda: {each.state for each in self.gateway.stats().sources} == {State.RUNNING}
         )
-        self.publish(["z"])
+        self.published[len(self.published)] = "z"
+        self.shop.publish([order(len(self.published) - 1, key="z", tenant="a")])
         await until(lambda: {*self.published} <= {number_of(each) for each in self.everything()})
         await self.gateway.stop()
         assert self.comes_again or await self.shop.left() == []
 
     def check(self) -> None:
-        shop, evens = self.shop, {n for n in self.published if n % 2 == 0}
+        shop, evens = (
+            self.shop,
+            {n for n, key in self.published.items() if n % 2 == 0 or key == "z"},
+        )
         letters = defaultdict(set)
         for each in shop.letters():
             letters[header(each, "x-gw-dlq-target")].add(number_of(each))
