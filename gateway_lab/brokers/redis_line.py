@@ -152,6 +152,7 @@ _REFUSED = (
     errors.NoPermissionError,
 )
 _CLUSTER = (errors.AskError, errors.ClusterCrossSlotError)
+_GONE = Failure(FailureClass.CONFIGURATION, "the stream or its consumer group is gone")
 _CODES = {
     "WRONGTYPE": Failure(FailureClass.UNROUTABLE, "the key of that name holds no stream"),
     "MISCONF": Failure(FailureClass.RETRYABLE, "the broker cannot write to its disk"),
@@ -162,7 +163,8 @@ _CODES = {
     "CLUSTERDOWN": Failure(FailureClass.RETRYABLE, "the cluster is down"),
     "MASTERDOWN": Failure(FailureClass.RETRYABLE, "the broker's primary is down"),
     "TRYAGAIN": Failure(FailureClass.RETRYABLE, "the cluster moves slots"),
-    "NOGROUP": Failure(FailureClass.CONFIGURATION, "the stream or its consumer group is gone"),
+    "NOGROUP": _GONE,
+    "UNBLOCKED": _GONE,
 }
 
 

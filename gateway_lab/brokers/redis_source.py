@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final, TypeAlias, cast
@@ -37,6 +37,9 @@ from gateway_lab.protocols.redis import BODY_FIELD
 
 BLOCK_S: Final = 1.0
 """How long the server keeps a read that finds nothing."""
+
+ENTRIES: Final = 1_000
+"""How many entries one read brings at most: the server knows no bound in bytes."""
 
 IDS: Final = 1_000
 """How many ids go into one XACK or XCLAIM."""
@@ -143,8 +146,11 @@ class RedisSource:
             try:
                 return await self._control.call(*words)
             except LostError as lost:
-                _raise_configuration(lost.failure)
-                await asyncio.sleep(pause)
+                _raise_unless_it_passes(lost.failure)
+            except errors.ResponseError as error:
+                if failure_of(error).failure_class is not FailureClass.RETRYABLE:
+                    raise
+            await asyncio.sleep(pause)
         raise AssertionError  # pauses never end
 
     # --- reading ---
@@ -157,12 +163,12 @@ class RedisSource:
                 raise BrokerError(Failure(FailureClass.CONFIGURATION, "the source is closed"))
             try:
                 await self._fetch(limit)
-            except LostError as lost:
+            except (LostError, errors.ResponseError) as error:
                 self._recheck_all()
-                _raise_configuration(lost.failure)
+                _raise_unless_it_passes(
+                    error.failure if isinstance(error, LostError) else failure_of(error)
+                )
                 await asyncio.sleep(next(waits))
-            except errors.ResponseError as error:
-                raise BrokerError(failure_of(error)) from None
             except asyncio.CancelledError:
                 self._recheck_all()
                 raise
@@ -175,6 +181,7 @@ class RedisSource:
 
     async def _fetch(self, limit: int) -> None:
         """Do the four kinds of reading in turn, until one finds something."""
+        limit = min(limit, ENTRIES)
         for stream in self._streams.values():
             if stream.returned:
                 await self._read_returned(stream, limit)
@@ -315,11 +322,16 @@ class RedisSource:
                 with suppress(LostError, errors.ResponseError):
                     await self._reclaim(stream, old, b"0")
 
-    async def _reclaim(self, stream: _Stream, ids: Sequence[Id], idle_ms: bytes) -> None:
-        """Set how long entries of ours have been idle; an entry that is settled stays settled."""
+    async def _reclaim(self, stream: _Stream, ids: Sequence[Id], idle_ms: bytes) -> int:
+        """Set how long entries of ours have been idle; return how many of them are still there.
+
+        One that is settled stays settled, and of one that is deleted nothing is left.
+        """
+        there = 0
         for some in _chunks(ids):
             claim = b"XCLAIM", stream.name, self._group, self._member, b"0", *some
-            await self._control.call(*claim, b"IDLE", idle_ms, b"JUSTID")
+            there += len(await self._control.call(*claim, b"IDLE", idle_ms, b"JUSTID"))
+        return there
 
     # --- the end ---
 
@@ -341,7 +353,8 @@ class RedisSource:
         start = b"-"
         command = b"XPENDING", stream.name, self._group
         while pending := await self._control.call(*command, start, b"+", b"%d" % IDS, self._member):
-            await self._reclaim(stream, [each[0] for each in pending], self._lease)
+            ids = [each[0] for each in pending]
+            self.lost += len(ids) - await self._reclaim(stream, ids, self._lease)
             start = b"(" + pending[-1][0]
         if start == b"-":
             forget = b"EVAL", _FORGET, b"1", stream.name, self._group, self._member
@@ -378,6 +391,6 @@ def _time_of(id_: str) -> datetime | None:
     return None
 
 
-def _raise_configuration(failure: Failure) -> None:
-    if failure.failure_class is FailureClass.CONFIGURATION:
-        raise BrokerError(failure) from None
+def _raise_unless_it_passes(failure: Failure) -> None:
+    if failure.failure_class is not FailureClass.RETRYABLE:
+        raise BrokerError(replace(failure, failure_class=FailureClass.CONFIGURATION)) from None

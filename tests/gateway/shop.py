@@ -12,7 +12,7 @@ from itertools import count
 import msgspec
 import pytest
 
-from gateway_lab.brokers.contract import Broker, Failure, FailureClass, Outgoing
+from gateway_lab.brokers.contract import Batch, Broker, Failure, FailureClass, Outgoing
 from gateway_lab.brokers.memory import MemoryBroker, MemorySource
 from gateway_lab.brokers.memory_server import MemoryServer, server_at
 from gateway_lab.config.gateway_config import GatewayConfig
@@ -113,6 +113,10 @@ def number_of(message: Message) -> int:
     return int(msgspec.json.decode(message.body or b"{}")["n"])
 
 
+def n_of(outgoing: Outgoing) -> int:
+    return int(msgspec.json.decode(outgoing.body or b"{}")["n"])
+
+
 def header(message: Message, name: str) -> str | None:
     return next((value.decode() for key, value in message.headers if key == name), None)
 
@@ -153,6 +157,7 @@ class Faults:
         sent: Every message that was tried, in order, with its alias.
         sends: How many batches were sent.
         deaf: Whether settling never comes to an end: the process dies before it.
+        on_settle: Told what is settled, before the broker is.
     """
 
     def __init__(self) -> None:
@@ -160,6 +165,7 @@ class Faults:
         self.stalled: set[str] = set()
         self.sent: list[tuple[str, Outgoing]] = []
         self.deaf = False
+        self.on_settle: Callable[[list[Message]], None] = lambda _: None
         self.sends = 0
 
     def tries(self) -> Counter[str]:
@@ -194,11 +200,18 @@ class FaultySink:
 class FaultySource:
     def __init__(self, source: MemorySource, faults: Faults) -> None:
         self._source, self._faults = source, faults
-        self.read, self.give_back, self.close = source.read, source.give_back, source.close
+        self._read: dict[int, Message] = {}
+        self.give_back, self.close = source.give_back, source.close
+
+    async def read(self, limit: int) -> Batch:
+        batch = await self._source.read(limit)
+        self._read |= dict(zip(map(id, batch.handles), batch.messages, strict=True))
+        return batch
 
     async def settle(self, handles: Sequence[object]) -> None:
         if self._faults.deaf:
             await asyncio.Event().wait()
+        self._faults.on_settle([self._read[id(each)] for each in handles])
         await self._source.settle(handles)
 
 

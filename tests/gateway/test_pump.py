@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-import msgspec
 import pytest
 
 from gateway_lab.brokers.contract import Failure, Outgoing
@@ -25,6 +24,7 @@ from tests.gateway.shop import (
     balances,
     faulty,
     header,
+    n_of,
     number_of,
     order,
     settled,
@@ -42,10 +42,6 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
 
 def of(gateway: Gateway) -> SourceStats:
     return gateway.stats().sources[0]
-
-
-def n_of(outgoing: Outgoing) -> int:
-    return int(msgspec.json.decode(outgoing.body or b"{}")["n"])
 
 
 def fails_first(times: int, failure: Failure, faults: Faults, alias: str) -> None:
