@@ -181,6 +181,7 @@ class _Flight:
     def close(self) -> None:
         """Expect nothing more."""
         self._is_whole = True
+        self._left = len(self._replies)
         self._land()
 
     def lose(self, failure: Failure) -> None:
