@@ -7,9 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 from benchmarks.table import ROUNDS, Figure
 from gateway_lab.brokers.contract import Broker, Outgoing
+from gateway_lab.config.model import Protocol
 from gateway_lab.config.plan import AddressPlan
 
 MESSAGES, BATCH = 20_000, 500
@@ -35,7 +37,8 @@ def stored() -> list[Outgoing]:
 
 async def connector(broker: Broker, options: object) -> Rate:
     """Send everything on with a connector."""
-    address = AddressPlan(broker="bench", protocol=broker.protocol, channel=SOURCE, pattern=None)
+    protocol = cast("Protocol", broker.protocol)
+    address = AddressPlan(broker="bench", protocol=protocol, channel=SOURCE, pattern=None)
     source, sink = await broker.source("bench", [address], options), broker.sink()
     start = time.perf_counter(), time.process_time()
     done = 0
