@@ -87,9 +87,9 @@ def test_the_counts_of_an_export_are_an_item_of_their_own(project: pytest.Pytest
     gl.export(
         kept, project.path / "out.yaml", capture=gl.scan_capture(project.path / "orders.parquet")
     )
-    project.runpytest("out.yaml").assert_outcomes(passed=2)
+    project.runpytest_subprocess("out.yaml").assert_outcomes(passed=2)
     gl.write_traffic("business", project.path / "orders.parquet", n=101)
-    result = project.runpytest("out.yaml")
+    result = project.runpytest_subprocess("out.yaml")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*the capture is not the one that the counts were made with*"])
 
