@@ -24,11 +24,6 @@ from gateway_lab.testing.connector_suite import FEATURES, ConnectorSuite
 NUMBERS = count()
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Rig:
     features = FEATURES
     options = SourceOptions()
