@@ -21,12 +21,14 @@ from typing import cast
 
 import confluent_kafka
 
+from gateway_lab.brokers.contract import Place
 from gateway_lab.brokers.kafka_consumer import ConsumerThread
 from gateway_lab.brokers.kafka_errors import configuration
-from gateway_lab.brokers.kafka_settings import OnError, read_address, reading, writing
+from gateway_lab.brokers.kafka_settings import OnError, read_settings, reading, writing
 from gateway_lab.brokers.kafka_sink import KafkaSink, Producer
 from gateway_lab.brokers.kafka_source import KafkaSource
 from gateway_lab.brokers.kafka_topics import Topics
+from gateway_lab.brokers.names import group_name
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.protocols.kafka import SourceOptions, check_channel, matches
 
@@ -39,7 +41,7 @@ class KafkaBroker:
 
     Args:
         alias: Its name in the config.
-        url: `kafka://host:port,host:port`, or `kafkas://`; see `read_address`.
+        url: `kafka://host:port,host:port`, or `kafkas://`; see `read_settings`.
         gateway: Begins the names of consumer groups that no option names.
         member: A name of this process that stays the same over restarts, and no other process of
             the gateway has: it takes its partitions over at once when it comes again. Empty: its
@@ -59,7 +61,7 @@ class KafkaBroker:
         session_s: float = SESSION_S,
     ) -> None:
         self.alias = alias
-        self._address = read_address(alias, url)
+        self._address = read_settings(alias, url)
         self._gateway, self._member, self._session_s = gateway, member, session_s
         self._topics = Topics(alias, self._address)
         self._sink: KafkaSink | None = None
@@ -75,14 +77,16 @@ class KafkaBroker:
         """Open a source as a member of its consumer group; see the contract."""
         where = f"broker {self.alias}, source {name}"
         channels = [each.channel for each in addresses if each.channel is not None]
-        if missing := await self.missing(channels, readable=True):
-            raise configuration(f"there is no topic {', '.join(missing)}", where=where)
+        if missing := await self.missing([Place(each, is_read=True) for each in channels]):
+            absent = ", ".join(each.channel for each in missing)
+            raise configuration(f"there is no topic {absent}", where=where)
         patterns = [each.pattern for each in addresses if each.pattern is not None]
         named = options.group if isinstance(options, SourceOptions) else None
         settings = reading(
             self._address,
-            group=named or ".".join(filter(None, (self._gateway, name))),
-            member=self._member,
+            group=named or group_name(self._gateway, name),
+            # Sources may share a group, and no two of its members a name.
+            member=self._member and f"{self._member}.{self.alias}.{name}",
             session_s=self._session_s,
         )
         make = partial(
@@ -105,18 +109,21 @@ class KafkaBroker:
     def _make_producer(self, on_error: OnError) -> Producer:
         return cast("Producer", confluent_kafka.Producer(writing(self._address, on_error)))
 
-    async def missing(self, channels: Sequence[str], *, readable: bool) -> list[str]:
-        """Name those that are not there; looking creates nothing."""
-        del readable  # a topic is both
-        there = await self._topics.look() if channels else frozenset()
-        return [each for each in channels if each not in there]
+    async def missing(self, places: Sequence[Place]) -> list[Place]:
+        """Return those that are not there; looking creates nothing."""
+        there = await self._topics.look() if places else frozenset()
+        return [each for each in places if each.channel not in there]
 
-    async def create(self, channels: Sequence[str]) -> None:
+    async def create(self, places: Sequence[Place]) -> None:
         """Create topics with the server's defaults; one that is there is left as it is."""
-        for each in channels:
-            if problem := check_channel(each):
+        for each in places:
+            if problem := check_channel(each.channel):
                 raise configuration(f"illegal topic: {problem}", where=f"broker {self.alias}")
-        await self._topics.create(channels)
+        await self._topics.create([each.channel for each in places])
+
+    async def risks(self, places: Sequence[Place]) -> list[str]:
+        """Say which topics keep one copy, or confirm what only one server has; see the contract."""
+        return await self._topics.risks(sorted({each.channel for each in places}))
 
     async def close(self) -> None:
         """Close sources, sink and connection; never raises, never hangs."""

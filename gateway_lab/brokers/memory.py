@@ -19,6 +19,7 @@ from gateway_lab.brokers.contract import (
     FailureClass,
     Handle,
     Outgoing,
+    Place,
 )
 from gateway_lab.brokers.memory_server import (
     Bell,
@@ -28,6 +29,7 @@ from gateway_lab.brokers.memory_server import (
     Stored,
     server_at,
 )
+from gateway_lab.brokers.names import group_name
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.protocol import Protocol
@@ -41,8 +43,11 @@ _UNROUTABLE: Final = Failure(FailureClass.UNROUTABLE, "there is no such channel"
 class MemoryBroker:
     """A connection to a memory server; see `contract.Broker`."""
 
-    def __init__(self, alias: str, url: str, protocol: str = "memory") -> None:
-        self.alias, self.protocol = alias, protocol
+    def __init__(
+        self, alias: str, url: str, protocol: str = "memory", *, gateway: str = "", member: str = ""
+    ) -> None:
+        del member  # members need no names here
+        self.alias, self.protocol, self._gateway = alias, protocol, gateway
         self._server = server_at(url)
         self._sink = MemorySink(self._server, PROTOCOLS[protocol])
         self._sources: list[MemorySource] = []
@@ -54,17 +59,18 @@ class MemoryBroker:
     async def source(
         self, name: str, addresses: Sequence[AddressPlan], options: object
     ) -> MemorySource:
-        """Join the group `name` of each channel; a pattern stands for those that there are now.
+        """Join the gateway's group `name` of each channel; a pattern stands for those that there are now.
 
         Raises:
             BrokerError: A channel is not there.
         """
         del options  # groups and streams of other protocols mean nothing here
         channels = list(dict.fromkeys(each for one in addresses for each in self._channels_of(one)))
-        for channel in await self.missing(channels, readable=True):
-            raise _configuration(f"there is no channel {channel!r}", where=self.alias)
+        for each in await self.missing([Place(each, is_read=True) for each in channels]):
+            raise _configuration(f"there is no channel {each.channel!r}", where=self.alias)
+        group = group_name(self._gateway, name)
         source = MemorySource(
-            self._server, name, channels, alias=self.alias, protocol=self.protocol
+            self._server, group, channels, alias=self.alias, protocol=self.protocol
         )
         self._sources.append(source)
         return source
@@ -79,15 +85,19 @@ class MemoryBroker:
         """Return the one sink."""
         return self._sink
 
-    async def missing(self, channels: Sequence[str], *, readable: bool) -> list[str]:
-        """Name the channels that are not there; who may read may write."""
-        del readable
+    async def missing(self, places: Sequence[Place]) -> list[Place]:
+        """Return the places whose channels are not there; who may read may write."""
         there = self._server.channels
-        return [channel for channel in channels if channel not in there]
+        return [place for place in places if place.channel not in there]
 
-    async def create(self, channels: Sequence[str]) -> None:
+    async def create(self, places: Sequence[Place]) -> None:
         """Create channels."""
-        self._server.create(channels)
+        self._server.create([each.channel for each in places])
+
+    async def risks(self, places: Sequence[Place]) -> list[str]:
+        """Say nothing: that memory ends with the process is what it is for."""
+        del places
+        return []
 
     async def close(self) -> None:
         """Close sources and sink."""
@@ -99,6 +109,8 @@ class MemoryBroker:
 
 class MemorySource:
     """A member of a group; see `contract.Source`."""
+
+    lost = 0
 
     def __init__(
         self, server: MemoryServer, name: str, channels: list[str], *, alias: str, protocol: str

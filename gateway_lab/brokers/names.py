@@ -1,4 +1,7 @@
-"""Judging names before they are sent, each one once: what is illegal can end a connection."""
+"""Names: of groups, and the judging of those that messages choose.
+
+Each is judged before it is sent, once: what is illegal can end a connection.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,11 @@ from gateway_lab.protocols.protocol import Check, Protocol
 
 REMEMBERED: Final = 10_000
 """Good names remembered of each kind; past that all are forgotten: messages choose them."""
+
+
+def group_name(gateway: str, source: str) -> str:
+    """Return the name of a group that no option names: two gateways do not share messages."""
+    return ".".join(filter(None, (gateway, source)))
 
 
 class Names:

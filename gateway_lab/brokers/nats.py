@@ -35,7 +35,15 @@ class NatsBroker:
 
     protocol = "nats"
 
-    def __init__(self, alias: str, url: str, *, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self,
+        alias: str,
+        url: str,
+        *,
+        lease_s: float = LEASE_S,
+        gateway: str = "",
+        member: str = "",
+    ) -> None:
         """Name a server; nothing is connected yet.
 
         Args:
@@ -43,8 +51,11 @@ class NatsBroker:
             url: `nats://[user:password@ or token@]host[:port]`, `tls://` to insist on TLS; more
                 servers of the cluster behind commas.
             lease_s: After this much silence a message is given to another member.
+            gateway: Begins the names of durable consumers that no option names.
+            member: Not needed: members of a durable consumer have no names.
         """
-        self.alias = alias
+        del member
+        self.alias, self._gateway = alias, gateway
         self._link = Link(alias, url)
         self._sink = NatsSink(self._link)
         self._sources: list[NatsSource | NatsCoreSource] = []
@@ -58,7 +69,7 @@ class NatsBroker:
         """Open a source; its durable consumer is made if it is not there yet."""
         options = options if isinstance(options, SourceOptions) else SourceOptions()
         subjects = [each.channel or each.pattern or "" for each in addresses]
-        durable = options.durable or re.sub(r"[^A-Za-z0-9_-]", "_", name)
+        durable = options.durable or _safe("-".join(filter(None, (self._gateway, name))))
         source: NatsSource | NatsCoreSource
         if options.delivery == "at_most_once":
             source = NatsCoreSource(self._link, subjects, durable)
@@ -117,9 +128,7 @@ async def _streams(subject: str, session: Session) -> list[str]:
 
 
 async def _create(subject: str, session: Session) -> None:
-    safe = re.sub(r"[^A-Za-z0-9_-]", "_", subject)[:100]
-    if safe != subject:  # two subjects may look the same then
-        safe = f"{safe}-{blake2b(subject.encode(), digest_size=4).hexdigest()}"
+    safe = _safe(subject)
     config = {
         "name": safe,
         "subjects": [subject],
@@ -129,3 +138,9 @@ async def _create(subject: str, session: Session) -> None:
         "num_replicas": 1,
     }
     await session.api(f"STREAM.CREATE.{safe}", config)
+
+
+def _safe(name: str) -> str:
+    """Return what may name a stream or a consumer, and no two the same."""
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:100]
+    return safe if safe == name else f"{safe}-{blake2b(name.encode(), digest_size=4).hexdigest()}"

@@ -31,16 +31,26 @@ class RabbitmqBroker:
         url: `amqp://user:password@host:port/vhost`, or `amqps://`.
         window: How many messages a source may hold unsettled.
         lease_s: How long a source may hold one; less than the server's `consumer_timeout`.
+        gateway: Shown, with `member`, in the names of connections.
+        member: Of the gateway, this process; a queue's consumers need no names.
     """
 
     protocol = "rabbitmq"
 
     def __init__(
-        self, alias: str, url: str, *, window: int = WINDOW, lease_s: float = LEASE_S
+        self,
+        alias: str,
+        url: str,
+        *,
+        window: int = WINDOW,
+        lease_s: float = LEASE_S,
+        gateway: str = "",
+        member: str = "",
     ) -> None:
         self.alias = alias
         self._url, self._window, self._lease_s = url, window, lease_s
-        self._link = Link(alias, url, "sink")
+        self._who = " ".join(filter(None, (gateway, member)))
+        self._link = Link(alias, url, f"{self._who} sink".strip())
         self._sink = RabbitmqSink(self._link)
         self._sources: list[RabbitmqSource] = []
 
@@ -53,7 +63,7 @@ class RabbitmqBroker:
     ) -> RabbitmqSource:
         """Open a source on a connection of its own; see the contract."""
         queues = [(_queue(each, options), each.channel or "") for each in addresses]
-        link = Link(self.alias, self._url, f"source {name}")
+        link = Link(self.alias, self._url, f"{self._who} source {name}".strip())
         source = RabbitmqSource(link, queues, window=self._window, lease_s=self._lease_s)
         try:
             await source.open()

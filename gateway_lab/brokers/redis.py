@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from redis import exceptions as errors
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Sink, Source
+from gateway_lab.brokers.names import group_name
 from gateway_lab.brokers.pauses import pauses
 from gateway_lab.brokers.redis_line import Line, LostError, Reply, failure_of, make_pool, pack
 from gateway_lab.brokers.redis_pubsub import RedisPubSubSource
@@ -40,7 +41,13 @@ class RedisBroker:
     protocol = "redis"
 
     def __init__(
-        self, alias: str, url: str, *, lease_s: float = LEASE_S, member: str | None = None
+        self,
+        alias: str,
+        url: str,
+        *,
+        lease_s: float = LEASE_S,
+        gateway: str = "",
+        member: str = "",
     ) -> None:
         """Name a server; nothing is connected yet.
 
@@ -48,15 +55,17 @@ class RedisBroker:
             alias: As the config names it.
             url: `redis://[user:password@]host[:port][/database]`, `rediss://` with TLS.
             lease_s: After this much silence of a member, others take over what it holds.
-            member: Its name in consumer groups, for a process that is started again under the
-                same name: it finds what it held at once. No two may use it at the same time.
+            gateway: Begins the names of groups that no option names.
+            member: Begins its names in consumer groups, for a process that is started again under
+                the same name: it finds what it held at once. No two may use it at the same time.
+                Empty: a name that nothing else has.
         """
         self.alias = alias
-        self._pool = make_pool(url)
+        self._pool = make_pool(alias, url)
         self._line = Line(self._pool)
         self._sink = RedisSink(self._line)
         self._sources: list[_Closeable] = []
-        self._lease_s = lease_s
+        self._lease_s, self._gateway = lease_s, gateway
         self._member = member or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
     async def open(self) -> None:
@@ -91,8 +100,8 @@ class RedisBroker:
                 self.alias,
                 channels,
                 self._pool,
-                group=options.group or name,
-                member=self._member,
+                group=options.group or group_name(self._gateway, name),
+                member=f"{self._member}.{self.alias}.{name}",
                 lease_s=self._lease_s,
             )
         self._sources.append(source)

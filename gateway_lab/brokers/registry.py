@@ -26,7 +26,7 @@ class Connector:
 
     Attributes:
         module: Its module, imported when first asked for.
-        factory: The class in it; called with an alias and an address.
+        factory: The class in it; called with alias, address, `gateway` and `member`.
         package: The client library that it needs, as one imports it; empty if none.
         schemes: What an address may begin with; the one with TLS is the second.
         address: What an address looks like.
@@ -81,7 +81,14 @@ CONNECTORS: Mapping[str, Connector] = MappingProxyType(
 """The connectors, by the protocol that a config gives to an alias."""
 
 
-def connect(alias: str, protocol: str, environ: Mapping[str, str] = os.environ) -> Broker:
+def connect(
+    alias: str,
+    protocol: str,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    gateway: str = "",
+    member: str = "",
+) -> Broker:
     """Return the connection of an alias, not opened yet.
 
     Args:
@@ -89,6 +96,10 @@ def connect(alias: str, protocol: str, environ: Mapping[str, str] = os.environ) 
         protocol: Its protocol there.
         environ: Where `GATEWAY_BROKER_<ALIAS>_URL` is looked up. `memory://NAME` stands in for a
             broker of any protocol, inside this process; an alias of memory needs no address.
+        gateway: The name of the config: it begins the names of groups and durable consumers, so
+            that two gateways each get all messages of a channel.
+        member: Names this process among those that share the gateway's groups: the same at each
+            of its starts, and no other's. Empty: it has no name that lasts.
 
     Raises:
         BrokerError: Of class `configuration`: there is no address, or it cannot be read.
@@ -97,12 +108,12 @@ def connect(alias: str, protocol: str, environ: Mapping[str, str] = os.environ) 
     connector = CONNECTORS[protocol]
     url = _address(alias, protocol, environ)
     if url.startswith("memory://"):
-        return MemoryBroker(alias, url, protocol)
+        return MemoryBroker(alias, url, protocol, gateway=gateway, member=member)
     factory = _load(protocol, connector)
     try:
         parts = urlsplit(url)
         if parts.scheme in connector.schemes and parts.netloc:
-            return factory(alias, url)
+            return factory(alias, url, gateway=gateway, member=member)
     except ValueError:  # its text would show the address
         pass
     raise _unreadable(alias, connector)
@@ -119,14 +130,14 @@ def _address(alias: str, protocol: str, environ: Mapping[str, str]) -> str:
     raise BrokerError(failure, where=f"broker {alias}", hint=hint)
 
 
-def _load(protocol: str, connector: Connector) -> Callable[[str, str], Broker]:
+def _load(protocol: str, connector: Connector) -> Callable[..., Broker]:
     try:
         module = import_module(connector.module)
     except ModuleNotFoundError as error:
         if error.name != connector.package:
             raise
         raise MissingExtraError(connector.package, extra=protocol) from error
-    return cast("Callable[[str, str], Broker]", getattr(module, connector.factory))
+    return cast("Callable[..., Broker]", getattr(module, connector.factory))
 
 
 def _unreadable(alias: str, connector: Connector) -> BrokerError:

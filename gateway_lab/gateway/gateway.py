@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from gateway_lab.brokers.contract import Broker, BrokerError, Failure, FailureClass, Source
 from gateway_lab.brokers.registry import connect
@@ -21,6 +21,8 @@ from gateway_lab.gateway.pump import Pump
 from gateway_lab.gateway.reach import Reach, reach_of
 
 _LOG: Final = logging.getLogger("gateway_lab.gateway")
+
+Wrap: TypeAlias = Callable[[str, Source], Source]
 
 
 class Gateway:
@@ -40,6 +42,8 @@ class Gateway:
         *,
         environ: Mapping[str, str] = os.environ,
         create_channels: bool = False,
+        member: str = "",
+        wrap: Wrap = lambda _, source: source,
     ) -> None:
         """Compile a config.
 
@@ -48,12 +52,18 @@ class Gateway:
             environ: Where the addresses of the brokers are, GATEWAY_BROKER_<ALIAS>_URL.
             create_channels: Whether to create channels that are missing; names that depend on
                 messages cannot be known before.
+            member: Names this process among those that run this config: the same at each of its
+                starts, and no other's. A process that was killed and comes again under its name
+                has its partitions back at once. Empty: it has no name that lasts.
+            wrap: Given the name of a source and what was opened for it, returns what is read
+                instead, such as one that records.
 
         Raises:
             ConfigError: The config has an error, or needs what does not run live.
         """
         self.config = config
         self._environ, self._creates = environ, create_channels
+        self._member, self._wrap = member, wrap
         self._plan = _compile(config)
         self._counters = {name: Counters(name) for name in self._plan.sources}
         self._brokers: dict[str, Broker] = {}
@@ -76,7 +86,13 @@ class Gateway:
         for name in self._counters.keys() - reaches.keys():
             self._counters[name].state = State.IDLE
         for alias in sorted(frozenset().union(*(each.brokers for each in reaches.values()))):
-            self._brokers[alias] = connect(alias, self.config.brokers[alias], self._environ)
+            self._brokers[alias] = connect(
+                alias,
+                self.config.brokers[alias],
+                self._environ,
+                gateway=self.config.name,
+                member=self._member,
+            )
         self._opening = {
             alias: asyncio.create_task(each.open()) for alias, each in self._brokers.items()
         }
@@ -155,7 +171,8 @@ class Gateway:
         try:
             for each in reach.readings:
                 broker = self._brokers[each.broker]
-                sources.append(await broker.source(name, each.addresses, each.options))
+                source = await broker.source(name, each.addresses, each.options)
+                sources.append(self._wrap(name, source))
             pump = Pump(self.config, self._plan, name, self._counters[name])
             self._pumps[name] = pump
             self._change(name, State.RUNNING)

@@ -26,6 +26,13 @@ def test_a_connector_can_be_made_without_a_server(protocol: str) -> None:
     assert "password" not in repr(broker)
 
 
+@pytest.mark.parametrize("protocol", CONNECTORS)
+def test_a_connector_is_told_the_gateway_and_the_member(protocol: str) -> None:
+    environ = {"GATEWAY_BROKER_ORDERS_URL": CONNECTORS[protocol].address}
+    broker = connect("orders", protocol, environ, gateway="shop", member="one-0")
+    assert (broker.alias, broker.protocol) == ("orders", protocol)
+
+
 def test_memory_needs_no_address() -> None:
     assert isinstance(connect("local", "memory", {}), MemoryBroker)
 

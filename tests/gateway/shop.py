@@ -94,7 +94,8 @@ class Shop:
 
     async def left(self) -> list[Message]:
         """What the group of the source would read now: what is not settled."""
-        broker = MemoryBroker("here", self.environ["GATEWAY_BROKER_HERE_URL"])
+        url = self.environ["GATEWAY_BROKER_HERE_URL"]
+        broker = MemoryBroker("here", url, gateway=self.config.name)
         address = AddressPlan(broker="here", protocol="memory", channel="orders", pattern=None)
         source = await broker.source("orders", [address], None)
         found: list[Message] = []
@@ -232,8 +233,9 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     """Let every connection of a gateway fail as the test says."""
     faults = Faults()
 
-    def connect(alias: str, protocol: str, environ: dict[str, str]) -> Broker:
-        broker = FaultyBroker(alias, environ[f"GATEWAY_BROKER_{alias.upper()}_URL"], protocol)
+    def connect(alias: str, protocol: str, environ: dict[str, str], **names: str) -> Broker:
+        url = environ[f"GATEWAY_BROKER_{alias.upper()}_URL"]
+        broker = FaultyBroker(alias, url, protocol, **names)
         broker.faults = faults
         return broker
 

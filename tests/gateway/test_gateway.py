@@ -5,7 +5,7 @@ import gc
 
 import pytest
 
-from gateway_lab.brokers.contract import BrokerError
+from gateway_lab.brokers.contract import Batch, BrokerError, Source
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError
 from gateway_lab.gateway.counters import State
@@ -212,6 +212,43 @@ async def test_no_task_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
             await gateway.stop(now=True)
     gc.collect()
     assert asyncio.all_tasks() == before
+
+
+async def test_two_gateways_each_get_all_messages_of_a_channel() -> None:
+    shop = Shop()
+    other = Gateway(shop.config.with_parts(name="other"), environ=shop.environ)
+    shop.publish([order(1)])
+    async with shop.gateway() as gateway, other:
+        await until(settled(gateway, 1))
+        await until(settled(other, 1))
+    assert shop.numbers("there", "small") == [1, 1]
+
+
+class Tap:
+    """A source around a source."""
+
+    def __init__(self, source: Source, tapped: list[Message]) -> None:
+        self._source, self._tapped = source, tapped
+        self.settle, self.give_back, self.close = source.settle, source.give_back, source.close
+
+    async def read(self, limit: int) -> Batch:
+        batch = await self._source.read(limit)
+        self._tapped += batch.messages
+        return batch
+
+
+async def test_what_wraps_a_source_is_read_in_its_place() -> None:
+    shop = Shop()
+    tapped: dict[str, list[Message]] = {}
+
+    def wrap(name: str, source: Source) -> Source:
+        return Tap(source, tapped.setdefault(name, []))
+
+    shop.publish([order(1), order(2)])
+    async with Gateway(shop.config, environ=shop.environ, wrap=wrap) as gateway:
+        await until(settled(gateway, 2))
+    assert [each.body for each in tapped["orders"]] == [b'{"n":1}', b'{"n":2}']
+    assert await shop.left() == []
 
 
 async def test_an_address_that_is_not_set_is_told_at_once() -> None:
