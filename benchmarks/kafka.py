@@ -26,7 +26,7 @@ from confluent_kafka.cimpl import NewTopic
 from benchmarks.table import Figure, interleaved, machine, show
 from gateway_lab.brokers.contract import Batch, Outgoing
 from gateway_lab.brokers.kafka import KafkaBroker
-from gateway_lab.brokers.kafka_settings import read_address, reading, writing
+from gateway_lab.brokers.kafka_settings import read_settings, reading, writing
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.testing.servers import KafkaServer
 
@@ -42,7 +42,7 @@ class Bench:
 
     def __init__(self, url: str, count: int) -> None:
         self.url, self.count = url, count
-        self.address = read_address("bench", url)
+        self.address = read_settings("bench", url)
         self.source, self.target = (f"bench-{uuid.uuid4().hex[:8]}-{each}" for each in "ab")
         admin = AdminClient(self.address)
         topics = [NewTopic(each, PARTITIONS, 1) for each in (self.source, self.target)]

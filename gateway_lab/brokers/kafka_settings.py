@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from confluent_kafka import KafkaError
 
+from gateway_lab.brokers.addresses import read_address
 from gateway_lab.brokers.kafka_errors import configuration
 
 Settings: TypeAlias = dict[str, Any]
@@ -63,7 +63,7 @@ def reading(
     """Return the settings of a consumer.
 
     Args:
-        address: From `read_address`.
+        address: From `read_settings`.
         group: The consumer group.
         member: The name of a static member, which takes its partitions over at once when it
             comes again; empty: a member that leaves when it closes.
@@ -86,39 +86,33 @@ def asking(address: Mapping[str, object], on_error: OnError) -> Settings:
     return {**_ALL, **address, "error_cb": on_error}
 
 
-def read_address(alias: str, url: str) -> Settings:
-    """Read `kafka://[user:password@]host:port[,host:port…][?ca=FILE&sasl=PLAIN]`.
+def read_settings(alias: str, url: str) -> Settings:
+    """Read `kafka://[user:password@]host:port[,host:port…][?sasl=PLAIN]`.
 
-    `kafkas://` is the same over TLS, with the server's certificate verified. The mechanism of a
-    user is SCRAM-SHA-512, unless `sasl` says otherwise.
+    `kafkas://` is the same over TLS. The mechanism of a user is SCRAM-SHA-512, unless `sasl` says
+    otherwise.
 
     Raises:
         BrokerError: Of class `configuration`; it does not show the address.
     """
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    is_known = parts.scheme in {"kafka", "kafkas"} and not options.keys() - {"ca", "sasl"}
-    if not is_known or not hosts or parts.path.strip("/"):
-        hint = "kafka://host:port,host:port"
+    address = read_address(alias, url, "kafka")
+    if address.place or (address.user is None) != (address.password is None):
+        hint = "kafka://user:password@host:port,host:port, and nothing behind the hosts"
         raise configuration("the address cannot be read", where=f"broker {alias}", hint=hint)
-    transport = "SSL" if parts.scheme == "kafkas" else "PLAINTEXT"
-    settings: Settings = {"bootstrap.servers": hosts, "security.protocol": transport}
-    if "ca" in options:
-        settings["ssl.ca.location"] = options["ca"]
-    if credentials:
-        settings["security.protocol"] = f"SASL_{transport}"
-        settings |= _read_credentials(alias, credentials, options.get("sasl", _MECHANISMS[-1]))
-    return settings
-
-
-def _read_credentials(alias: str, credentials: str, mechanism: str) -> Settings:
-    if mechanism not in _MECHANISMS:
-        hint = f"sasl is one of {', '.join(_MECHANISMS)}"
-        raise configuration("the SASL mechanism is unknown", where=f"broker {alias}", hint=hint)
-    user, _, password = credentials.partition(":")
-    return {
-        "sasl.mechanism": mechanism,
-        "sasl.username": unquote(user),
-        "sasl.password": unquote(password),
+    transport = "SSL" if address.tls else "PLAINTEXT"
+    settings: Settings = {
+        "bootstrap.servers": address.host_list(),
+        "security.protocol": transport,
     }
+    files = address.files
+    named = {"ca": files.ca, "certificate": files.cert, "key": files.key or files.cert}
+    settings |= {f"ssl.{name}.location": file for name, file in named.items() if file}
+    if address.user is not None:
+        mechanism = address.options.get("sasl", _MECHANISMS[-1])
+        if mechanism not in _MECHANISMS:
+            hint = f"sasl is one of {', '.join(_MECHANISMS)}"
+            raise configuration("the SASL mechanism is unknown", where=f"broker {alias}", hint=hint)
+        settings["security.protocol"] = f"SASL_{transport}"
+        settings["sasl.mechanism"] = mechanism
+        settings |= {"sasl.username": address.user, "sasl.password": address.password}
+    return settings

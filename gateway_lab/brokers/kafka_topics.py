@@ -37,7 +37,7 @@ class Topics:
 
     Args:
         alias: Of the connection.
-        address: From `read_address`.
+        address: From `read_settings`.
     """
 
     def __init__(self, alias: str, address: Mapping[str, object]) -> None:

@@ -10,12 +10,10 @@ import asyncio
 import json
 import logging
 import re
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Any, Final, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from nats import errors
@@ -23,8 +21,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from gateway_lab.brokers.addresses import Address, read_address
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
 from gateway_lab.brokers.pauses import pauses
+from gateway_lab.brokers.tls import NO_TLS, tls_refusal
 
 ANSWER_LIMIT_S: Final = 10.0
 """How long an answer may take before it counts as lost."""
@@ -206,7 +206,12 @@ class Link:
 
     def __init__(self, alias: str, url: str) -> None:
         self.alias = alias
-        self._servers = [each if "://" in each else f"nats://{each}" for each in url.split(",")]
+        self._address = address = read_address(alias, url, "nats")
+        if address.place:
+            reason = "there is something behind the hosts of the address"
+            raise BrokerError(Failure(FailureClass.CONFIGURATION, reason), where=f"broker {alias}")
+        scheme = "tls" if address.tls else "nats"
+        self._servers = [f"{scheme}://{each}" for each in address.host_list().split(",")]
         self._keeper: asyncio.Task[None] | None = None
         self._session: asyncio.Future[Session] | None = None
 
@@ -265,7 +270,7 @@ class Link:
 
     async def _open_patiently(self) -> Session:
         for pause in pauses():
-            client = Client()
+            client = _InsistentClient() if self._address.tls else Client()
             session = Session(client)
             try:
                 await self._connect(session)
@@ -292,11 +297,9 @@ class Link:
         async def at_close() -> None:
             session.ended.set()
 
-        for server in self._servers:
-            if server.startswith("tls://"):
-                await _insist_on_tls(server)
         await session.client.connect(
             self._servers,
+            **_credentials(self._address),
             allow_reconnect=False,
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
@@ -343,26 +346,31 @@ def is_no_responders(message: Msg) -> bool:
 
 _VIOLATION = re.compile(r'permissions violation for publish to "([^"]*)"', re.IGNORECASE)
 _REFUSAL = re.compile(r"authorization violation|authentication (expired|revoked)", re.IGNORECASE)
-_NO_TLS = Failure(FailureClass.CONFIGURATION, "the broker and this client agree on no TLS")
 
 
 def _hopeless(error: Exception) -> Failure | None:
     """Say why another try would end the same."""
-    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-        return _NO_TLS
+    if words := tls_refusal(error):
+        return Failure(FailureClass.CONFIGURATION, words)
     if isinstance(error, errors.Error) and _REFUSAL.search(str(error)):
         return Failure(FailureClass.CONFIGURATION, "the broker refuses the credentials")
     return error.failure if isinstance(error, BrokerError) else None
 
 
-async def _insist_on_tls(server: str) -> None:
-    """Look whether a server wants TLS before nats-py sends it a password without."""
-    address = urlsplit(server)
-    async with asyncio.timeout(ANSWER_LIMIT_S):
-        reader, writer = await asyncio.open_connection(address.hostname, address.port or 4222)
-        try:
-            info = await reader.readline()
-        finally:
-            writer.close()
-    if not msgspec.json.decode(info.removeprefix(b"INFO ")).get("tls_required"):
-        raise BrokerError(_NO_TLS)
+class _InsistentClient(Client):
+    """A client that says who it is only over TLS; nats-py leaves that to the server's word."""
+
+    def _connect_command(self) -> bytes:
+        if not self._server_info.get("tls_required"):
+            raise BrokerError(Failure(FailureClass.CONFIGURATION, NO_TLS))
+        return super()._connect_command()
+
+
+def _credentials(address: Address) -> dict[str, Any]:
+    """Return what a client says of who it is: user and password, a token, or signed credentials."""
+    said: dict[str, Any] = {"tls": address.tls} if address.tls else {}
+    if creds := address.options.get("creds"):
+        said["user_credentials"] = creds
+    if address.user is not None and address.password is not None:
+        return said | {"user": address.user, "password": address.password}
+    return said | {"token": address.user or address.password}

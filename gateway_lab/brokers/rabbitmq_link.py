@@ -7,14 +7,17 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import aiormq
 from aiormq.abc import AbstractChannel, AbstractConnection, ChannelFrame
 from yarl import URL
 
+from gateway_lab.brokers.addresses import read_address
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
 from gateway_lab.brokers.pauses import pauses
 from gateway_lab.brokers.rabbitmq_contents import Arriving, Taker
+from gateway_lab.brokers.tls import tls_refusal
 
 ANSWER_LIMIT_S = 10.0
 """How long the server may take to answer anything."""
@@ -41,9 +44,18 @@ class Link:
 
     def __init__(self, alias: str, url: str, role: str) -> None:
         self.alias = alias
-        own = {"heartbeat": _HEARTBEAT_S, "name": f"gateway-lab {role}"}
-        self._url = URL(url)
-        self._url = self._url.with_query(own | dict(self._url.query))
+        address = read_address(alias, url, "rabbitmq")
+        (host, port), *_ = address.hosts
+        self._tls = address.tls
+        self._url = URL.build(
+            scheme="amqps" if address.tls else "amqp",
+            user=address.user or "guest",
+            password=address.password or "guest",
+            host=host,
+            port=port,
+            path=f"/{unquote(address.place)}",
+            query={"heartbeat": _HEARTBEAT_S, "name": f"gateway-lab {role}"},
+        )
         self._connection: _Connection | None = None
         self._lock = asyncio.Lock()
         self._is_closed = False
@@ -74,7 +86,7 @@ class Link:
         raise BrokerError(Failure(FailureClass.RETRYABLE, "it is closed"), where=self.alias)
 
     async def _connect(self) -> _Connection:
-        connection = _Connection(self.alias, self._url)
+        connection = _Connection(self.alias, self._url, self._tls)
         await ask(connection.connect())
         if self._is_closed:
             await close_quietly(connection)
@@ -186,8 +198,8 @@ def release_writers(channel: AbstractChannel) -> None:
 class _Connection(aiormq.Connection):
     """A connection that logs and shows itself by its alias, not by its address."""
 
-    def __init__(self, alias: str, url: URL) -> None:
-        self.transport = _Transport()
+    def __init__(self, alias: str, url: URL, tls: ssl.SSLContext | None) -> None:
+        self.transport = _Transport(tls)
         super().__init__(url, transport_factory=self.transport)
         self._alias = alias
 
@@ -200,16 +212,17 @@ class _Transport(aiormq.TransportFactory):
 
     arriving: Arriving
 
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+
     async def create(
-        self, url: URL, **kwargs: Any
+        self, url: URL, **_kwargs: Any
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        provider = kwargs["ssl_context_provider"]
-        context = await provider.get_context() if url.scheme == "amqps" else None
         loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
         self.arriving = Arriving(reader)
         try:
             transport, _ = await loop.create_connection(
-                lambda: self.arriving, url.host or "", url.port or 0, ssl=context
+                lambda: self.arriving, url.host or "", url.port or 0, ssl=self._tls
             )
         except OSError as error:
             raise aiormq.AMQPConnectionError(type(error).__name__) from error
@@ -232,8 +245,6 @@ _WORDS: dict[type[BaseException], str] = {
     aiormq.ChannelNotFoundEntity: "there is no such queue or exchange",
     aiormq.ChannelLockedResource: "another connection has the queue for itself",
     aiormq.ChannelPreconditionFailed: "the broker has it with other properties",
-    ssl.SSLCertVerificationError: "the broker's certificate is not trusted",
-    ssl.SSLError: "the broker does not speak TLS",
 }
 _REFUSALS = (
     aiormq.ChannelAccessRefused,
@@ -245,6 +256,8 @@ _REFUSALS = (
 
 def refusal(error: BaseException | None) -> str:
     """Say in our words what the server refused."""
+    if words := tls_refusal(error):
+        return words
     for each in (error, error.__cause__ if error else None):
         for kind, words in _WORDS.items():
             if isinstance(each, kind):
@@ -256,6 +269,4 @@ def _is_hopeless(error: BaseException | None) -> bool:
     """Say whether to connect again would end the same."""
     if isinstance(error, aiormq.AuthenticationError | aiormq.ProbableAuthenticationError):
         return True
-    cause = error.__cause__ if error else None
-    is_plain = isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER"
-    return is_plain or isinstance(cause, ssl.SSLCertVerificationError)
+    return tls_refusal(error) is not None

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
+import ssl
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from redis import exceptions as errors
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection, ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gateway_lab.brokers.contract import Failure, FailureClass
+from gateway_lab.brokers.addresses import read_address
+from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
+from gateway_lab.brokers.tls import tls_refusal
 
 REPLY_LIMIT_S: Final = 10.0
 """How long a reply may take before the connection counts as lost."""
@@ -39,17 +43,40 @@ def pack(*words: bytes) -> bytes:
     return b"*%d\r\n%b" % (len(words), b"".join(parts))
 
 
-def make_pool(url: str) -> ConnectionPool:
-    """Make what makes connections to an address; it never tries again by itself."""
-    return ConnectionPool.from_url(
-        url,
+def make_pool(alias: str, url: str) -> ConnectionPool:
+    """Make what makes connections to an address; it never tries again by itself.
+
+    Raises:
+        BrokerError: Of class `configuration`: the address cannot be used.
+    """
+    address = read_address(alias, url, "redis")
+    if not re.fullmatch(r"[0-9]{0,4}", address.place):
+        reason = "the database in the address is not a number"
+        raise BrokerError(Failure(FailureClass.CONFIGURATION, reason), where=f"broker {alias}")
+    (host, port), *_ = address.hosts
+    secure: dict[str, Any] = {"connection_class": _TlsConnection, "tls": address.tls}
+    return ConnectionPool(
+        host=host,
+        port=port,
+        username=address.user,
+        password=address.password,
+        db=int(address.place or 0),
         protocol=2,
         decode_responses=False,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=None,  # with one, redis-py may swallow that its caller is cancelled
         socket_connect_timeout=REPLY_LIMIT_S,
         socket_keepalive=True,
+        **(secure if address.tls else {}),
     )
+
+
+class _TlsConnection(SSLConnection):
+    """A connection that trusts what the address says, and nobody else."""
+
+    def __init__(self, *, tls: ssl.SSLContext, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ssl_context.context = tls
 
 
 class Line:
@@ -175,6 +202,8 @@ def failure_of(error: Exception, *, is_ambiguous: bool = True) -> Failure:
         error: Of redis-py or the operating system.
         is_ambiguous: Whether commands may have been carried out if the connection was lost.
     """
+    if words := tls_refusal(error):
+        return Failure(FailureClass.CONFIGURATION, words)
     if isinstance(error, _REFUSED):
         return Failure(FailureClass.CONFIGURATION, "the broker refuses the credentials or rights")
     if isinstance(error, _CLUSTER):

@@ -12,12 +12,20 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 from typing import cast
-from urllib.parse import urlsplit
 
-from gateway_lab.brokers.addresses import address_variable
+from gateway_lab.brokers.addresses import (
+    GRAMMARS,
+    address_variable,
+    password_variable,
+    with_password_file,
+)
 from gateway_lab.brokers.contract import Broker, BrokerError, Failure, FailureClass
 from gateway_lab.brokers.memory import MemoryBroker
+from gateway_lab.config.durations import duration_us
 from gateway_lab.errors import MissingExtraError
+
+LEASE_VARIABLE = "GATEWAY_LEASE"
+"""After how long a silent process loses what it holds, such as 30s; unset: each protocol's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +36,13 @@ class Connector:
         module: Its module, imported when first asked for.
         factory: The class in it; called with alias, address, `gateway` and `member`.
         package: The client library that it needs, as one imports it; empty if none.
-        schemes: What an address may begin with; the one with TLS is the second.
-        address: What an address looks like.
+        lease: The factory's name for the seconds of `GATEWAY_LEASE`; empty if it has none.
     """
 
     module: str
     factory: str
     package: str
-    schemes: tuple[str, ...]
-    address: str
+    lease: str = ""
 
 
 CONNECTORS: Mapping[str, Connector] = MappingProxyType(
@@ -45,36 +51,29 @@ CONNECTORS: Mapping[str, Connector] = MappingProxyType(
             module="gateway_lab.brokers.kafka",
             factory="KafkaBroker",
             package="confluent_kafka",
-            schemes=("kafka", "kafkas"),
-            address="kafka://host:9092,host2:9092",
+            lease="session_s",
         ),
         "rabbitmq": Connector(
             module="gateway_lab.brokers.rabbitmq",
             factory="RabbitmqBroker",
             package="aiormq",
-            schemes=("amqp", "amqps"),
-            address="amqp://user:password@host:5672/vhost",
         ),
         "nats": Connector(
             module="gateway_lab.brokers.nats",
             factory="NatsBroker",
             package="nats",
-            schemes=("nats", "tls"),
-            address="nats://host:4222",
+            lease="lease_s",
         ),
         "redis": Connector(
             module="gateway_lab.brokers.redis",
             factory="RedisBroker",
             package="redis",
-            schemes=("redis", "rediss"),
-            address="redis://host:6379/0",
+            lease="lease_s",
         ),
         "memory": Connector(
             module="gateway_lab.brokers.memory",
             factory="MemoryBroker",
             package="",
-            schemes=("memory",),
-            address="memory://name",
         ),
     }
 )
@@ -94,7 +93,7 @@ def connect(
     Args:
         alias: As `brokers` of a config names it.
         protocol: Its protocol there.
-        environ: Where `GATEWAY_BROKER_<ALIAS>_URL` is looked up. `memory://NAME` stands in for a
+        environ: Where `GATEWAY_BROKER_<ALIAS>_URL` is looked up, and `…_PASSWORD_FILE`. `memory://NAME` stands in for a
             broker of any protocol, inside this process; an alias of memory needs no address.
         gateway: The name of the config: it begins the names of groups and durable consumers, so
             that two gateways each get all messages of a channel.
@@ -102,21 +101,30 @@ def connect(
             of its starts, and no other's. Empty: it has no name that lasts.
 
     Raises:
-        BrokerError: Of class `configuration`: there is no address, or it cannot be read.
+        BrokerError: Of class `configuration`: there is no address, it cannot be read, or it would
+            send what is not encrypted to another machine.
         MissingExtraError: The protocol's client library is not installed.
     """
-    connector = CONNECTORS[protocol]
     url = _address(alias, protocol, environ)
     if url.startswith("memory://"):
         return MemoryBroker(alias, url, protocol, gateway=gateway, member=member)
-    factory = _load(protocol, connector)
+    if file := environ.get(password_variable(alias), "").strip():
+        url = with_password_file(alias, url, file)
+    lease = _lease(protocol, environ)
+    return _load(protocol)(alias, url, gateway=gateway, member=member, **lease)
+
+
+def _lease(protocol: str, environ: Mapping[str, str]) -> dict[str, float]:
+    """Read after how long the messages of a process that is silent go to another one."""
+    keyword, written = CONNECTORS[protocol].lease, environ.get(LEASE_VARIABLE, "").strip()
+    if not keyword or not written:
+        return {}
     try:
-        parts = urlsplit(url)
-        if parts.scheme in connector.schemes and parts.netloc:
-            return factory(alias, url, gateway=gateway, member=member)
-    except ValueError:  # its text would show the address
-        pass
-    raise _unreadable(alias, connector)
+        return {keyword: duration_us(written) / 1e6}
+    except (ValueError, KeyError):
+        reason = f"{LEASE_VARIABLE} is {written!r}, which is no duration"
+        failure = Failure(FailureClass.CONFIGURATION, reason)
+        raise BrokerError(failure, hint="it is written like 30s or 2m") from None
 
 
 def _address(alias: str, protocol: str, environ: Mapping[str, str]) -> str:
@@ -126,11 +134,12 @@ def _address(alias: str, protocol: str, environ: Mapping[str, str]) -> str:
     if protocol == "memory":
         return f"memory://{alias}"
     failure = Failure(FailureClass.CONFIGURATION, f"there is no address: {name} is not set")
-    hint = f"export {name}={CONNECTORS[protocol].address}, or run `gateway-lab brokers up`"
+    hint = f"export {name}={GRAMMARS[protocol].example}, or run `gateway-lab brokers up`"
     raise BrokerError(failure, where=f"broker {alias}", hint=hint)
 
 
-def _load(protocol: str, connector: Connector) -> Callable[..., Broker]:
+def _load(protocol: str) -> Callable[..., Broker]:
+    connector = CONNECTORS[protocol]
     try:
         module = import_module(connector.module)
     except ModuleNotFoundError as error:
@@ -138,12 +147,3 @@ def _load(protocol: str, connector: Connector) -> Callable[..., Broker]:
             raise
         raise MissingExtraError(connector.package, extra=protocol) from error
     return cast("Callable[..., Broker]", getattr(module, connector.factory))
-
-
-def _unreadable(alias: str, connector: Connector) -> BrokerError:
-    reason = f"the address in {address_variable(alias)} cannot be read"
-    return BrokerError(
-        Failure(FailureClass.CONFIGURATION, reason),
-        where=f"broker {alias}",
-        hint=f"it looks like {connector.address}",
-    )

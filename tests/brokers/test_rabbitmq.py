@@ -493,7 +493,7 @@ async def test_headers_of_others_are_read_as_text(
     [
         ({"user": "guest:CANARY-pass"}, "refuses the user name or password"),
         ({"path": "CANARY-host"}, "refuses the virtual host"),
-        ({"scheme": "amqps"}, "does not speak TLS"),
+        ({"scheme": "amqps"}, "agree on no TLS"),
     ],
 )
 async def test_what_will_never_work_is_said_without_the_address(

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from gateway_lab.brokers import registry
+from gateway_lab.brokers.addresses import GRAMMARS
 from gateway_lab.brokers.contract import BrokerError, FailureClass
 from gateway_lab.brokers.memory import MemoryBroker
 from gateway_lab.brokers.registry import CONNECTORS, Connector, connect
@@ -19,16 +20,16 @@ def test_every_protocol_has_a_connector() -> None:
 
 @pytest.mark.parametrize("protocol", CONNECTORS)
 def test_a_connector_can_be_made_without_a_server(protocol: str) -> None:
-    url = CONNECTORS[protocol].address
+    url = "memory://orders" if protocol == "memory" else GRAMMARS[protocol].example
     broker = connect("orders", protocol, {"GATEWAY_BROKER_ORDERS_URL": url})
     assert (broker.alias, broker.protocol) == ("orders", protocol)
-    assert "host" not in repr(broker)
+    assert "localhost" not in repr(broker)
     assert "password" not in repr(broker)
 
 
-@pytest.mark.parametrize("protocol", CONNECTORS)
+@pytest.mark.parametrize("protocol", GRAMMARS)
 def test_a_connector_is_told_the_gateway_and_the_member(protocol: str) -> None:
-    environ = {"GATEWAY_BROKER_ORDERS_URL": CONNECTORS[protocol].address}
+    environ = {"GATEWAY_BROKER_ORDERS_URL": GRAMMARS[protocol].example}
     broker = connect("orders", protocol, environ, gateway="shop", member="one-0")
     assert (broker.alias, broker.protocol) == ("orders", protocol)
 
@@ -48,7 +49,7 @@ def test_an_alias_without_an_address_is_told_what_to_export() -> None:
     with pytest.raises(BrokerError) as caught:
         connect("orders", "redis", {"GATEWAY_BROKER_ORDERS_URL": " "})
     assert caught.value.failure.failure_class is FailureClass.CONFIGURATION
-    assert "export GATEWAY_BROKER_ORDERS_URL=redis://host:6379/0" in caught.value.hint
+    assert "export GATEWAY_BROKER_ORDERS_URL=redis://localhost:6379/0" in caught.value.hint
 
 
 @pytest.mark.parametrize("protocol", [each for each in CONNECTORS if each != "memory"])
@@ -71,8 +72,6 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(
         module="no_such_client",
         factory="X",
         package="no_such_client",
-        schemes=("redis",),
-        address="redis://host",
     )
     monkeypatch.setattr(registry, "CONNECTORS", {"redis": lost})
     with pytest.raises(MissingExtraError, match=r"gateway-lab\[redis\]"):
