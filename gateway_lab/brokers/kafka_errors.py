@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
+from gateway_lab.brokers.tls import CLIENT, UNVERIFIED
 
 _FENCED: Final = "another process runs as the same member of the group"
 _CONFIGURATION: Final = {
     KafkaError._AUTHENTICATION: "the credentials are refused",  # noqa: SLF001 - its public names
     KafkaError.SASL_AUTHENTICATION_FAILED: "the credentials are refused",
     KafkaError.UNSUPPORTED_SASL_MECHANISM: "the server does not know this SASL mechanism",
-    KafkaError._SSL: "no TLS connection can be made",  # noqa: SLF001
+    KafkaError._SSL: UNVERIFIED,  # noqa: SLF001
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "no permission for the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "no permission for the consumer group",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "no permission to write idempotently",
@@ -54,7 +56,7 @@ UNROUTABLE: Final = Failure(FailureClass.UNROUTABLE, "there is no such topic")
 def classify(error: KafkaError) -> Failure:
     """Say what an error means; what is not known passes."""
     code = error.code()
-    if reason := _CONFIGURATION.get(code):
+    if reason := _configuration_of(error):
         return Failure(FailureClass.CONFIGURATION, reason)
     if reason := _PERMANENT.get(code):
         return Failure(FailureClass.PERMANENT, reason)
@@ -68,7 +70,17 @@ def classify(error: KafkaError) -> Failure:
 
 def is_configuration(error: KafkaError) -> bool:
     """Say whether trying again is of no use."""
-    return error.code() in _CONFIGURATION
+    return _configuration_of(error) is not None
+
+
+_ALERT: Final = re.compile(r"alert .*(certificate|unknown ca|handshake failure|protocol version)")
+
+
+def _configuration_of(error: KafkaError) -> str | None:
+    code = error.code()
+    if code == KafkaError._TRANSPORT and _ALERT.search(error.str()):  # noqa: SLF001
+        return CLIENT
+    return _CONFIGURATION.get(code)
 
 
 def error_of(exception: KafkaException) -> KafkaError:

@@ -39,6 +39,12 @@ def make_context(files: TlsFiles) -> ssl.SSLContext:
 EXPIRED: Final = "the broker's certificate has expired"
 OTHER_HOST: Final = "the broker's certificate is for another host"
 UNTRUSTED: Final = "the broker's certificate is signed by nobody who is trusted here"
+UNVERIFIED: Final = (
+    "the broker's certificate has expired, is for another host, or is signed by nobody who is"
+    " trusted here"
+)
+"""Where a client does not say which."""
+
 INVALID: Final = "the broker's certificate is not valid"
 CLIENT: Final = "the broker wants a certificate of this client, or refuses the one it has"
 NO_TLS: Final = "the broker and this client agree on no TLS"
