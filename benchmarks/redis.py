@@ -27,6 +27,7 @@ from benchmarks.forwarding import (
     stored,
 )
 from benchmarks.table import Figure, show
+from gateway_lab.brokers.contract import Place
 from gateway_lab.brokers.redis import RedisBroker
 from gateway_lab.protocols.redis import SourceOptions
 from gateway_lab.testing.servers import RedisServer
@@ -56,7 +57,7 @@ async def compared(url: str) -> Figure:
 
     async def fill() -> None:
         await client.delete(SOURCE, TARGET)
-        await broker.create([SOURCE, TARGET])
+        await broker.create([Place(SOURCE), Place(TARGET)])
         assert not any(await broker.sink().send(stored()))
 
     async def ours() -> Rate:

@@ -62,6 +62,22 @@ class BrokerError(GatewayLabError):
         super().__init__(failure.reason, where=where, hint=hint)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A channel, and how a config uses it.
+
+    Attributes:
+        channel: Its name, as the config has it.
+        is_read: Whether a source reads it; else a target or dead letters are written to it.
+        options: Of that source or target, in its protocol's `source_options` or
+            `target_options`; None stands for the defaults.
+    """
+
+    channel: str
+    is_read: bool = False
+    options: object = None
+
+
 Handle: TypeAlias = object
 """Names a message that was read, for `settle` and `give_back`; only its connector looks inside."""
 
@@ -102,6 +118,13 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
 class Source(Protocol):
     """Reads from some addresses of one broker as one member of a group."""
+
+    @property
+    def lost(self) -> int:
+        """How many messages cannot be read any more that were to be, as far as the broker tells.
+
+        They were deleted or trimmed before they were settled, or dropped where that is declared.
+        """
 
     async def read(self, limit: int) -> Batch:
         """Wait for at least one message and return what has arrived, at most `limit`.
@@ -146,6 +169,30 @@ class Sink(Protocol):
         """Send nothing more; never raises, never hangs."""
 
 
+class Browser(Protocol):
+    """Looks through channels and changes nothing: it joins no group, settles and makes nothing."""
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether everything was read that was there when it was opened."""
+
+    async def read(self, limit: int) -> list[Message]:
+        """Wait for messages, and return what comes next, in the order of each partition.
+
+        None are returned at the one moment when it turns out that nothing more was there at the
+        opening; after that it waits for what arrives. A connection that was lost is made again.
+
+        Args:
+            limit: How many at most, at least 1.
+
+        Raises:
+            BrokerError: Only of class `configuration`.
+        """
+
+    async def close(self) -> None:
+        """Leave no trace; never raises, never hangs."""
+
+
 class Broker(Protocol):
     """One connection alias: an address and what is opened on it."""
 
@@ -166,19 +213,43 @@ class Broker(Protocol):
             BrokerError: Of class `configuration`, such as a channel that is not there.
         """
 
+    async def browser(
+        self, addresses: Sequence[AddressPlan], options: object, *, from_start: bool = True
+    ) -> Browser:
+        """Open a browser; the caller closes it.
+
+        Args:
+            addresses: What to look through; a pattern stands for the channels there are now.
+            options: Of the source, in its protocol's `source_options`.
+            from_start: Whether to begin at the first message there is, else at the next to come.
+
+        Raises:
+            BrokerError: Of class `configuration`: a channel is not there, or nobody can look at
+                its messages without taking them.
+        """
+
     def sink(self) -> Sink:
         """Return the one sink of this connection."""
 
-    async def missing(self, channels: Sequence[str], *, readable: bool) -> list[str]:
-        """Name those that are not there; looking creates nothing.
+    async def missing(self, places: Sequence[Place]) -> list[Place]:
+        """Return those that are not there; looking creates nothing.
 
-        Args:
-            channels: Names as a config has them.
-            readable: Whether they are to be read from, else written to.
+        A place is there if what its options name is (queue, exchange, stream) and has the channel.
+        What a protocol cannot be asked, such as the bindings of an exchange, counts as being there.
         """
 
-    async def create(self, channels: Sequence[str]) -> None:
-        """Create channels, durable; only ever called when the user asked for it."""
+    async def create(self, places: Sequence[Place]) -> None:
+        """Create what is missing of places, durable; only ever called when the user asked for it.
+
+        Raises:
+            BrokerError: Of class `configuration`.
+        """
+
+    async def risks(self, places: Sequence[Place]) -> list[str]:
+        """Say what in the broker's settings may lose messages there, in a sentence each.
+
+        What this connection may not know is left out: it never raises for that.
+        """
 
     async def close(self) -> None:
         """Close sources, sink and connection; never raises, never hangs, leaves no task behind."""

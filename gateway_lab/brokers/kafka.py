@@ -3,6 +3,7 @@
 kafka_settings.py    the address, and the client's settings
 kafka_errors.py      what errors mean
 kafka_topics.py      which topics there are
+kafka_browser.py     looking through topics, without a group
 kafka_source.py      reading and settling, in the event loop
 kafka_consumer.py    the thread behind it, which owns the consumer
 kafka_shelf.py       what lies between the two
@@ -22,6 +23,7 @@ from typing import cast
 import confluent_kafka
 
 from gateway_lab.brokers.contract import Place
+from gateway_lab.brokers.kafka_browser import KafkaBrowser
 from gateway_lab.brokers.kafka_consumer import ConsumerThread
 from gateway_lab.brokers.kafka_errors import configuration
 from gateway_lab.brokers.kafka_settings import OnError, read_settings, reading, writing
@@ -99,6 +101,22 @@ class KafkaBroker:
         source = KafkaSource(where, make)
         self._sources.append(source)
         return source
+
+    async def browser(
+        self, addresses: Sequence[AddressPlan], options: object, *, from_start: bool = True
+    ) -> KafkaBrowser:
+        """Look through topics; see the contract."""
+        del options  # they name a group
+        there = await self._topics.look()
+        channels = {each.channel for each in addresses if each.channel is not None}
+        if absent := sorted(channels - there):
+            reason = f"there is no topic {', '.join(absent)}"
+            raise configuration(reason, where=f"broker {self.alias}")
+        patterns = [each.pattern for each in addresses if each.pattern is not None]
+        found = {each for each in there for pattern in patterns if matches(pattern, each)}
+        browser = KafkaBrowser(self._address, sorted(channels | found), self.alias)
+        await browser.open(from_start=from_start)
+        return browser
 
     def sink(self) -> KafkaSink:
         """Return the one sink of this connection: one producer for a cluster and process."""

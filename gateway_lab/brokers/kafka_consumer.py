@@ -81,6 +81,7 @@ class ConsumerThread(threading.Thread):
 
     Attributes:
         failure: Why nothing more is read; None while all is well.
+        lost: How many messages were deleted before this group had read them.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class ConsumerThread(threading.Thread):
     ) -> None:
         super().__init__(name=f"kafka {where}", daemon=True)
         self.failure: BrokerError | None = None
+        self.lost = 0
         self._alias, self._where, self._wake = alias, where, wake
         self._subscription = subscription
         own = {"error_cb": self._heard, "on_commit": self._committed}
@@ -310,6 +312,7 @@ class ConsumerThread(threading.Thread):
             return first
         if first <= committed <= end:
             return committed
+        self.lost += max(0, first - committed)
         why = "deleted before they were read" if committed < first else "read, and are gone since"
         raise configuration(
             f"messages of partition {partition.partition} were {why}",

@@ -43,6 +43,11 @@ class KafkaSource:
         with suppress(RuntimeError):  # a loop that ended without closing us
             self._loop.call_soon_threadsafe(self._arrived.set)
 
+    @property
+    def lost(self) -> int:
+        """How many messages were deleted before this group had read them."""
+        return self._thread.lost
+
     async def read(self, limit: int) -> Batch:
         """Wait for at least one message and return what has arrived; see the contract."""
         while not self._is_closed:

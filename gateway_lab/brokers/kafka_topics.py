@@ -9,7 +9,10 @@ from concurrent.futures import Future
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its public name
+    AdminClient,
+    ConfigResource,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from gateway_lab.brokers.contract import BrokerError
@@ -30,6 +33,7 @@ KNOWN_S: Final = 30.0
 """How long a topic that was there counts as being there."""
 
 _ABSENT_BOUND: Final = 10_000
+_COPIES: Final = 2  # fewer, and one server's disk is all there is
 
 
 class Topics:
@@ -70,10 +74,6 @@ class Topics:
     def is_stale(self) -> bool:
         """Whether the last look is too old to be trusted."""
         return time.monotonic() - self._looked_at > KNOWN_S
-
-    def forget(self, topic: str) -> None:
-        """Take a topic for absent until the next look: the server said so."""
-        self._there -= {topic}
 
     async def find(self, topics: Sequence[str]) -> frozenset[str]:
         """Return those that are there; one that was absent a moment ago is not looked for again.
@@ -123,6 +123,33 @@ class Topics:
             return None
         self._looked_at = asked_at
         return self._there
+
+    async def risks(self, topics: Sequence[str]) -> list[str]:
+        """Say which topics lose messages with one server; nothing where it may not be known."""
+        try:
+            return await asyncio.to_thread(self._risks, topics)
+        except (KafkaException, BrokerError):
+            return []
+
+    def _risks(self, topics: Sequence[str]) -> list[str]:
+        there = self._admin.list_topics(timeout=_ASK_S).topics
+        copies = {
+            each: min(len(one.replicas) for one in there[each].partitions.values())
+            for each in topics
+            if each in there and there[each].partitions
+        }
+        single = [each for each, count in copies.items() if count < _COPIES]
+        lax = [each for each in copies if each not in single and self._in_sync(each) < _COPIES]
+        found = [f"topic {each} has one copy: it is lost with its server" for each in single]
+        return found + [
+            f"min.insync.replicas of topic {each} is 1: what one server has is confirmed"
+            for each in lax
+        ]
+
+    def _in_sync(self, topic: str) -> int:
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        [answer] = self._admin.describe_configs([resource], request_timeout=_ASK_S).values()
+        return int(answer.result()["min.insync.replicas"].value)
 
     def close(self) -> None:
         """End the client; it takes a moment."""

@@ -21,6 +21,7 @@ from gateway_lab.brokers.contract import (
     Outgoing,
     Place,
 )
+from gateway_lab.brokers.memory_browser import MemoryBrowser
 from gateway_lab.brokers.memory_server import (
     Bell,
     Cursor,
@@ -80,6 +81,20 @@ class MemoryBroker:
             return [address.channel or ""]
         matches = PROTOCOLS[self.protocol].matches
         return sorted(each for each in self._server.channels if matches(address.pattern, each))
+
+    async def browser(
+        self, addresses: Sequence[AddressPlan], options: object, *, from_start: bool = True
+    ) -> MemoryBrowser:
+        """Look through channels; see the contract."""
+        del options
+        channels = list(dict.fromkeys(each for one in addresses for each in self._channels_of(one)))
+        there = self._server.channels
+        for channel in channels:
+            if channel not in there:
+                raise _configuration(f"there is no channel {channel!r}", where=self.alias)
+        return MemoryBrowser(
+            self._server, channels, self.alias, self.protocol, from_start=from_start
+        )
 
     def sink(self) -> MemorySink:
         """Return the one sink."""

@@ -7,17 +7,19 @@ the delivery and its subject, so that a stream drops what it has stored already.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
-from hashlib import blake2b
 from typing import Final
 
-from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Source
+from gateway_lab.brokers.contract import BrokerError, Browser, Failure, FailureClass, Place, Source
+from gateway_lab.brokers.looking import Listener
+from gateway_lab.brokers.nats_browser import NatsBrowser
 from gateway_lab.brokers.nats_core import NatsCoreSource
-from gateway_lab.brokers.nats_link import Link, Session
+from gateway_lab.brokers.nats_link import Link
 from gateway_lab.brokers.nats_sink import NatsSink
 from gateway_lab.brokers.nats_source import Consumer, NatsSource
+from gateway_lab.brokers.nats_streams import create, is_there, risks, safe_name, streams_of
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.protocols.nats import SourceOptions
 
@@ -69,7 +71,7 @@ class NatsBroker:
         """Open a source; its durable consumer is made if it is not there yet."""
         options = options if isinstance(options, SourceOptions) else SourceOptions()
         subjects = [each.channel or each.pattern or "" for each in addresses]
-        durable = options.durable or _safe("-".join(filter(None, (self._gateway, name))))
+        durable = options.durable or safe_name("-".join(filter(None, (self._gateway, name))))
         source: NatsSource | NatsCoreSource
         if options.delivery == "at_most_once":
             source = NatsCoreSource(self._link, subjects, durable)
@@ -84,8 +86,25 @@ class NatsBroker:
         await source.open()
         return source
 
+    async def browser(
+        self, addresses: Sequence[AddressPlan], options: object, *, from_start: bool = True
+    ) -> Browser:
+        """Look through streams; what is published at most once is heard from now on."""
+        options = options if isinstance(options, SourceOptions) else SourceOptions()
+        subjects = [each.channel or each.pattern or "" for each in addresses]
+        if options.delivery == "at_most_once":
+            source = NatsCoreSource(self._link, subjects, group="")
+            await source.open()
+            return Listener(source)
+        streams: dict[str, list[str]] = {}
+        for subject in subjects:
+            streams.setdefault(await self._stream_of(subject, options.stream), []).append(subject)
+        browser = NatsBrowser(self._link, streams, from_start=from_start)
+        await browser.open()
+        return browser
+
     async def _stream_of(self, subject: str, stream: str | None) -> str:
-        names = await self._link.insist(partial(_streams, subject))
+        names = await self._link.insist(partial(streams_of, subject))
         if stream is None and names:
             return names[0]
         if stream is not None and stream in names:
@@ -99,16 +118,22 @@ class NatsBroker:
         """Return the one sink of this connection."""
         return self._sink
 
-    async def missing(self, channels: Sequence[str], *, readable: bool) -> list[str]:
-        """Name the subjects that no stream has; looking creates nothing."""
-        del readable  # what a stream takes in can be read from it
-        found = [await self._link.insist(partial(_streams, channel)) for channel in channels]
-        return [channel for channel, names in zip(channels, found, strict=True) if not names]
+    async def missing(self, places: Sequence[Place]) -> list[Place]:
+        """Return those whose subject no stream has, or not the stream that they name."""
+        return [place for place in places if not await self._link.insist(partial(is_there, place))]
 
-    async def create(self, channels: Sequence[str]) -> None:
-        """Create a stream for each subject that has none, on disk, refusing when full."""
-        for channel in await self.missing(channels, readable=True):
-            await self._link.insist(partial(_create, channel))
+    async def create(self, places: Sequence[Place]) -> None:
+        """Create streams; see `nats_streams.create`."""
+        for place in await self.missing(places):
+            await self._link.insist(partial(create, place))
+
+    async def risks(self, places: Sequence[Place]) -> list[str]:
+        """Say which streams drop messages by themselves, or keep them in one place."""
+        found: set[str] = set()
+        for place in places:
+            with suppress(BrokerError):  # the right to ask may be missing
+                found.update(await self._link.insist(partial(risks, place)))
+        return sorted(found)
 
     async def close(self) -> None:
         """Close sources, sink and connection."""
@@ -119,28 +144,3 @@ class NatsBroker:
 
     def __repr__(self) -> str:
         return f"<NatsBroker {self.alias}>"
-
-
-async def _streams(subject: str, session: Session) -> list[str]:
-    """Name the streams that take a subject in."""
-    reply = await session.api("STREAM.NAMES", {"subject": subject})
-    return reply.get("streams") or []
-
-
-async def _create(subject: str, session: Session) -> None:
-    safe = _safe(subject)
-    config = {
-        "name": safe,
-        "subjects": [subject],
-        "storage": "file",
-        "retention": "limits",
-        "discard": "new",  # else a full stream drops its oldest messages
-        "num_replicas": 1,
-    }
-    await session.api(f"STREAM.CREATE.{safe}", config)
-
-
-def _safe(name: str) -> str:
-    """Return what may name a stream or a consumer, and no two the same."""
-    safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:100]
-    return safe if safe == name else f"{safe}-{blake2b(name.encode(), digest_size=4).hexdigest()}"

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from time import monotonic
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from nats import errors
 from nats.aio.msg import Msg
@@ -53,11 +53,13 @@ class Consumer:
         durable: The consumer's own.
         subjects: What of the stream it gets.
         is_troubled: Whether a request failed in a way that may mean that it is gone.
+        lost: What the stream had dropped unread when this was opened, where that can be told.
     """
 
     def __init__(self, stream: str, durable: str, subjects: Iterable[str]) -> None:
         self.stream, self.durable, self.subjects = stream, durable, sorted(subjects)
         self.is_troubled = False
+        self.lost = 0
         self._session: Session | None = None
         self._inbox: Inbox | None = None
         self._prefix = ""
@@ -79,7 +81,9 @@ class Consumer:
         }
         name = f"{self.stream}.{self.durable}"
         try:
-            there = (await session.api(f"CONSUMER.INFO.{name}"))["config"]
+            info = await session.api(f"CONSUMER.INFO.{name}")
+            there = info["config"]
+            self.lost = await self._count_lost(session, info)
         except ApiError as error:
             if error.code != _NO_CONSUMER:
                 raise
@@ -90,6 +94,19 @@ class Consumer:
         if there | wanted != there:
             request = {"stream_name": self.stream, "config": there | wanted}
             await session.api(f"CONSUMER.CREATE.{name}", request)
+
+    async def _count_lost(self, session: Session, info: Mapping[str, Any]) -> int:
+        """Count what lies between the last acknowledged and the first that is left.
+
+        What others of a stream's subjects left behind cannot be told from what was ours.
+        """
+        stream = await session.api(f"STREAM.INFO.{self.stream}")
+        config, first = stream["config"], stream["state"]["first_seq"]
+        if config["retention"] != "limits" or sorted(config["subjects"]) != self.subjects:
+            return 0
+        gone = max(0, first - 1 - info["ack_floor"]["stream_seq"])
+        never_delivered = max(0, first - 1 - info["delivered"]["stream_seq"])
+        return int(min(gone, info["num_ack_pending"] + never_delivered))
 
     async def attach(self, session: Session, arrive: Callable[[Msg], None]) -> None:
         """Listen on a session for what will be asked for."""
@@ -145,6 +162,11 @@ class Consumer:
 
 class NatsSource:
     """A source over one durable consumer of each stream."""
+
+    @property
+    def lost(self) -> int:
+        """How many messages the streams have dropped before they were acknowledged."""
+        return sum(each.lost for each in self._consumers)
 
     def __init__(self, link: Link, consumers: Sequence[Consumer], lease_s: float) -> None:
         self._link, self._consumers, self._lease_s = link, consumers, lease_s

@@ -2,6 +2,7 @@
 
     rabbitmq_frames.py   the frames of every message
     rabbitmq_link.py     a connection that is made again, and what errors mean
+    rabbitmq_places.py   queues, exchanges and bindings: which are there, and making them
     rabbitmq_source.py   reading and settling
     rabbitmq_sink.py     publishing with confirms
 
@@ -12,11 +13,12 @@ no messages now stops reading a connection that publishes, and acknowledgements 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
-import aiormq
-
-from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
-from gateway_lab.brokers.rabbitmq_link import Link, ask
+from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Place
+from gateway_lab.brokers.looking import taking
+from gateway_lab.brokers.rabbitmq_link import Link
+from gateway_lab.brokers.rabbitmq_places import Places
 from gateway_lab.brokers.rabbitmq_sink import RabbitmqSink
 from gateway_lab.brokers.rabbitmq_source import LEASE_S, WINDOW, RabbitmqSource
 from gateway_lab.config.plan import AddressPlan
@@ -52,6 +54,7 @@ class RabbitmqBroker:
         self._who = " ".join(filter(None, (gateway, member)))
         self._link = Link(alias, url, f"{self._who} sink".strip())
         self._sink = RabbitmqSink(self._link)
+        self._places = Places(self._link)
         self._sources: list[RabbitmqSource] = []
 
     async def open(self) -> None:
@@ -73,46 +76,30 @@ class RabbitmqBroker:
         self._sources.append(source)
         return source
 
+    async def browser(
+        self, addresses: Sequence[AddressPlan], options: object, *, from_start: bool = True
+    ) -> NoReturn:
+        """Refuse: whatever reads a message of a queue takes it."""
+        del options, from_start
+        queues = ", ".join(each.channel or "" for each in addresses)
+        raise taking(f"broker {self.alias}, queue {queues}")
+
     def sink(self) -> RabbitmqSink:
         """Return the one sink of this connection."""
         return self._sink
 
-    async def missing(self, channels: Sequence[str], *, readable: bool) -> list[str]:
-        """Name those that are not queues; looking creates nothing."""
-        del readable  # to read from or to write to: a queue is what has to be there
-        return [each for each in channels if not await self._is_there(each)]
+    async def missing(self, places: Sequence[Place]) -> list[Place]:
+        """Return those whose queue or exchange is not there; looking creates nothing."""
+        return await self._places.missing(places)
 
-    async def _is_there(self, queue: str) -> bool:
-        try:
-            await self._declare(queue, passive=True)
-        except aiormq.ChannelNotFoundEntity:
-            return False
-        except aiormq.ChannelLockedResource:
-            return True
-        except aiormq.AMQPChannelError as error:
-            raise self._link.refused(error, queue) from None
-        return True
+    async def create(self, places: Sequence[Place]) -> None:
+        """Create durable quorum queues, exchanges and bindings; what is there stays as it is."""
+        await self._places.create(places)
 
-    async def create(self, channels: Sequence[str]) -> None:
-        """Create durable quorum queues; one that is there is left as it is."""
-        for queue in await self.missing(channels, readable=True):
-            try:
-                await self._declare(queue, passive=False)
-            except aiormq.AMQPChannelError as error:
-                raise self._link.refused(error, queue) from None
-
-    async def _declare(self, queue: str, *, passive: bool) -> None:
-        """Declare on a channel of its own: the server closes it to say no."""
-
-        async def declare() -> None:
-            async with self._link.brief_channel() as channel:
-                await ask(
-                    channel.queue_declare(
-                        queue, passive=passive, durable=True, arguments={"x-queue-type": "quorum"}
-                    )
-                )
-
-        await self._link.patiently(declare)
+    async def risks(self, places: Sequence[Place]) -> list[str]:
+        """Say nothing: AMQP tells of no property of a queue."""
+        del places
+        return []
 
     async def close(self) -> None:
         """Close sources, sink and connections; never raises, never hangs."""

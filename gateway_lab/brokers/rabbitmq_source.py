@@ -51,6 +51,8 @@ class RabbitmqSource:
         lease_s: How long one may be.
     """
 
+    lost = 0  # AMQP does not tell what a queue has dropped
+
     def __init__(
         self, link: Link, queues: Sequence[tuple[str, str]], *, window: int, lease_s: float
     ) -> None:

@@ -16,15 +16,25 @@ from typing import Final, Protocol
 
 from redis import exceptions as errors
 
-from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Sink, Source
+from gateway_lab.brokers.contract import (
+    BrokerError,
+    Browser,
+    Failure,
+    FailureClass,
+    Place,
+    Sink,
+    Source,
+)
+from gateway_lab.brokers.looking import Listener
 from gateway_lab.brokers.names import group_name
 from gateway_lab.brokers.pauses import pauses
+from gateway_lab.brokers.redis_browser import RedisBrowser
 from gateway_lab.brokers.redis_line import Line, LostError, Reply, failure_of, make_pool, pack
 from gateway_lab.brokers.redis_pubsub import RedisPubSubSource
 from gateway_lab.brokers.redis_sink import RedisSink
 from gateway_lab.brokers.redis_source import RedisSource
 from gateway_lab.config.plan import AddressPlan
-from gateway_lab.protocols.redis import SourceOptions
+from gateway_lab.protocols.redis import SourceOptions, TargetOptions
 
 LEASE_S: Final = 30.0
 """How long another member waits for one that is silent before it takes its messages."""
@@ -85,8 +95,7 @@ class RedisBroker:
     async def _learn_limits(self) -> None:
         """Ask for the longest word that the server takes; past it, it hangs up."""
         with suppress(errors.ResponseError, LostError):  # CONFIG may be forbidden
-            _, longest = await self._line.call(b"CONFIG", b"GET", b"proto-max-bulk-len")
-            self._sink.longest_bytes = int(longest)
+            self._sink.longest_bytes = int(await self._setting("proto-max-bulk-len"))
 
     async def source(self, name: str, addresses: Sequence[AddressPlan], options: object) -> Source:
         """Open a source; its group is made at the start of the stream if it is not there yet."""
@@ -112,22 +121,63 @@ class RedisBroker:
             raise
         return source
 
+    async def browser(
+        self, addresses: Sequence[AddressPlan], options: object, *, from_start: bool = True
+    ) -> Browser:
+        """Look through streams; what is published at most once is heard from now on."""
+        channels = [each.channel for each in addresses if each.channel is not None]
+        if isinstance(options, SourceOptions) and options.delivery == "at_most_once":
+            source = RedisPubSubSource(self.alias, channels, self._pool)
+            await source.open()
+            return Listener(source)
+        browser = RedisBrowser(self.alias, channels, self._pool)
+        try:
+            await browser.open(from_start=from_start)
+        except BaseException:
+            await browser.close()
+            raise
+        return browser
+
     def sink(self) -> Sink:
         """Return the one sink of this connection."""
         return self._sink
 
-    async def missing(self, channels: Sequence[str], *, readable: bool) -> list[str]:
-        """Name those that hold no stream; looking creates nothing."""
-        del readable  # one right or another: a stream is there or not
-        types = await self._ask([pack(b"TYPE", each.encode()) for each in channels])
-        return [each for each, kind in zip(channels, types, strict=True) if kind != b"stream"]
+    async def missing(self, places: Sequence[Place]) -> list[Place]:
+        """Return those that hold no stream; looking creates nothing, and pub/sub needs none."""
+        wanted = [each for each in places if _is_stream(each)]
+        types = await self._ask([pack(b"TYPE", each.channel.encode()) for each in wanted])
+        return [each for each, kind in zip(wanted, types, strict=True) if kind != b"stream"]
 
-    async def create(self, channels: Sequence[str]) -> None:
+    async def create(self, places: Sequence[Place]) -> None:
         """Create empty streams; one that is there stays as it is."""
-        for channel in await self.missing(channels, readable=True):
-            group = b"XGROUP", b"CREATE", channel.encode(), b"gateway-lab-create", b"$", b"MKSTREAM"
-            away = b"XGROUP", b"DESTROY", channel.encode(), b"gateway-lab-create"
+        for place in await self.missing(places):
+            name = place.channel.encode()
+            group = b"XGROUP", b"CREATE", name, b"gateway-lab-create", b"$", b"MKSTREAM"
+            away = b"XGROUP", b"DESTROY", name, b"gateway-lab-create"
             await self._ask([pack(b"MULTI"), pack(*group), pack(*away), pack(b"EXEC")])
+
+    async def risks(self, places: Sequence[Place]) -> list[str]:
+        """Say whether the server evicts streams, or keeps them in memory only."""
+        if not any(_is_stream(each) for each in places):
+            return []
+        try:
+            policy, append = [
+                await self._setting(each) for each in ("maxmemory-policy", "appendonly")
+            ]
+        except (errors.ResponseError, LostError):  # CONFIG may be forbidden
+            return []
+        found = []
+        if policy != "noeviction":
+            found.append(f"maxmemory-policy is {policy}: a full server deletes streams")
+        if append == "no":
+            found.append(
+                "appendonly is no: a server that ends forgets what came since it last saved"
+            )
+        return found
+
+    async def _setting(self, name: str) -> str:
+        _, value = await self._line.call(b"CONFIG", b"GET", name.encode())
+        return str(value.decode())
 
     async def _ask(self, commands: Sequence[bytes]) -> list[Reply]:
         """Send commands again until there are replies.
@@ -166,3 +216,10 @@ class _Closeable(Protocol):
 def _raise_configuration(failure: Failure) -> None:
     if failure.failure_class is FailureClass.CONFIGURATION:
         raise BrokerError(failure) from None
+
+
+def _is_stream(place: Place) -> bool:
+    options = place.options
+    if isinstance(options, SourceOptions | TargetOptions):
+        return options.delivery == "at_least_once"
+    return True

@@ -183,13 +183,12 @@ class Gateway:
     async def _require_channels(self, name: str, reach: Reach) -> None:
         """Create what is missing if that was asked for, else name it and start nothing."""
         missing: list[str] = []
-        for channels, readable in ((reach.readable, True), (reach.writable, False)):
-            for alias, names in channels.items():
-                lacking = await self._brokers[alias].missing(names, readable=readable)
-                if self._creates and lacking:
-                    await self._brokers[alias].create(lacking)
-                else:
-                    missing += [f"{channel} on {alias}" for channel in lacking]
+        for alias, places in reach.places.items():
+            broker = self._brokers[alias]
+            if self._creates:
+                await broker.create(places)
+            else:
+                missing += [f"{each.channel} on {alias}" for each in await broker.missing(places)]
         if missing:
             reason = f"there is no channel {', '.join(missing)}"
             raise BrokerError(

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from gateway_lab.brokers.contract import Place
 from gateway_lab.config.document import Document
-from gateway_lab.config.plan import AddressPlan, DeadLetterPlan, Plan, SourcePlan
+from gateway_lab.config.plan import AddressPlan, DeadLetterPlan, Plan, SourcePlan, TargetPlan
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.routing.render import compile_dead_letter
@@ -34,15 +35,13 @@ class Reach:
     Attributes:
         readings: What is read.
         writes: Aliases of the brokers that deliveries and dead letters may go to.
-        readable: Alias to the channels that must be there to be read.
-        writable: Alias to the channels that must be there to be written to; names that depend on
-            messages are not among them.
+        places: Alias to the channels that must be there, those that are read first; names that
+            depend on messages are not among them.
     """
 
     readings: tuple[Reading, ...]
     writes: frozenset[str]
-    readable: Mapping[str, tuple[str, ...]]
-    writable: Mapping[str, tuple[str, ...]]
+    places: Mapping[str, tuple[Place, ...]]
 
     @property
     def brokers(self) -> frozenset[str]:
@@ -53,21 +52,22 @@ class Reach:
 def reach_of(config: Document, plan: Plan, name: str) -> Reach:
     """Work out what a source needs."""
     source = plan.sources[name]
-    writes: set[str] = set()
-    writable: defaultdict[str, list[str]] = defaultdict(list)
-    for broker, channel in _written(plan, source):
-        writes.add(broker)
-        if channel is not None and channel not in writable[broker]:
-            writable[broker].append(channel)
-    readable: defaultdict[str, list[str]] = defaultdict(list)
-    for address in source.addresses:
-        if address.channel is not None:
-            readable[address.broker].append(address.channel)
+    readings = tuple(_readings(config, source))
+    written = tuple(_written(config, plan, source))
+    places: defaultdict[str, dict[Place, None]] = defaultdict(dict)
+    for reading in readings:
+        for address in reading.addresses:
+            if address.channel is not None:
+                places[reading.broker][
+                    Place(address.channel, is_read=True, options=reading.options)
+                ] = None
+    for broker, place in written:
+        if place is not None:
+            places[broker][place] = None
     return Reach(
-        readings=tuple(_readings(config, source)),
-        writes=frozenset(writes),
-        readable={broker: tuple(names) for broker, names in readable.items()},
-        writable={broker: tuple(names) for broker, names in writable.items()},
+        readings=readings,
+        writes=frozenset(broker for broker, _ in written),
+        places={broker: tuple(found) for broker, found in places.items()},
     )
 
 
@@ -82,17 +82,28 @@ def _readings(config: Document, source: SourcePlan) -> Iterator[Reading]:
         yield Reading(broker, tuple(addresses), options)
 
 
-def _written(plan: Plan, source: SourcePlan) -> Iterator[tuple[str, str | None]]:
-    """Give the broker of each target in reach, and its channel where that is one name."""
+def _written(
+    config: Document, plan: Plan, source: SourcePlan
+) -> Iterator[tuple[str, Place | None]]:
+    """Give the broker of each target in reach, and its place where its channel is one name."""
     names: set[str] = set()
     for router in map(plan.routers.__getitem__, source.routers):
         names.update(router.unmatched, *(route.targets for route in router.routes))
     for name in sorted(names):
         if target := plan.targets.get((source.name, name)):
-            template = target.channel
-            yield target.broker, None if template.nodes else join(template, ())
+            yield target.broker, _place(config, target)
     if source.dead_letter:
-        yield source.dead_letter.broker, _letter_channel(source.dead_letter, source.name)
+        channel = _letter_channel(source.dead_letter, source.name)
+        yield source.dead_letter.broker, Place(channel) if channel else None
+
+
+def _place(config: Document, target: TargetPlan) -> Place | None:
+    channel = None if target.channel.nodes else join(target.channel, ())
+    if channel is None:
+        return None
+    options = PROTOCOLS[target.protocol].target_options
+    given = dict(config.targets[target.name].options)
+    return Place(channel, options=options.model_validate(given))
 
 
 def _letter_channel(plan: DeadLetterPlan, source: str) -> str | None:

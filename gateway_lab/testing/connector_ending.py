@@ -11,6 +11,7 @@ from gateway_lab.brokers.contract import (
     Broker,
     BrokerError,
     FailureClass,
+    Place,
 )
 from gateway_lab.testing.connector_rig import (
     ConnectorTests,
@@ -31,8 +32,11 @@ class EndingTests(ConnectorTests):
     async def test_looking_creates_nothing(self, rig: Rig, broker: Broker, channel: str) -> None:
         """A channel that is missing stays missing, however often one asks."""
         absent = rig.absent_channel()
-        for readable in (True, False, True, False):
-            assert await soon(broker.missing([channel, absent], readable=readable)) == [absent]
+        for is_read in (True, False, True, False):
+            there, missing = Place(channel, is_read), Place(absent, is_read)
+            assert await soon(broker.missing([there, missing])) == [missing]
+            assert missing.channel not in " ".join(await soon(broker.risks([there, missing])))
+            assert await soon(broker.missing([missing])) == [missing]
 
     async def test_a_source_on_a_missing_channel_is_an_error_of_configuration(
         self, rig: Rig, broker: Broker, channel: str
@@ -42,14 +46,14 @@ class EndingTests(ConnectorTests):
         with pytest.raises(BrokerError) as caught:
             await self.open(broker, rig, channel, absent)
         assert caught.value.failure.failure_class is FailureClass.CONFIGURATION
-        assert await soon(broker.missing([absent], readable=True)) == [absent]
+        assert await soon(broker.missing([Place(absent)])) == [Place(absent)]
 
     async def test_a_channel_is_created_when_asked_for(self, rig: Rig, broker: Broker) -> None:
         """And can then be written to and read from; asking again changes nothing."""
         name = rig.absent_channel()
-        await soon(broker.create([name]))
-        await soon(broker.create([name]))
-        assert await soon(broker.missing([name], readable=True)) == []
+        await soon(broker.create([Place(name, is_read=True)]))
+        await soon(broker.create([Place(name)]))
+        assert await soon(broker.missing([Place(name), Place(name, is_read=True)])) == []
         [got] = await self.round_trip(rig, broker, [an_outgoing(name, b"1")])
         assert got.body == b"1"
 

@@ -11,6 +11,7 @@ import pytest
 from gateway_lab.brokers.contract import (
     Broker,
     FailureClass,
+    Place,
 )
 from gateway_lab.protocols.protocol import Carries
 from gateway_lab.testing.connector_rig import (
@@ -98,7 +99,7 @@ class SendingTests(ConnectorTests):
         failures = await soon(broker.sink().send(batch))
         assert classes(failures) == [None, FailureClass.UNROUTABLE, None, FailureClass.UNROUTABLE]
         assert {each.body for each in await soon(rig.fetch(channel, 2))} == {b"0", b"2"}
-        assert await soon(broker.missing([absent, channel], readable=False)) == [absent]
+        assert await soon(broker.missing([Place(absent), Place(channel)])) == [Place(absent)]
 
     async def test_what_can_never_be_sent_is_a_permanent_failure(
         self, rig: Rig, broker: Broker, channel: str

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from gateway_lab.brokers import kafka_consumer, kafka_settings
-from gateway_lab.brokers.contract import BrokerError, FailureClass
+from gateway_lab.brokers.contract import BrokerError, FailureClass, Place
 from gateway_lab.brokers.kafka import KafkaBroker
 from gateway_lab.brokers.kafka_source import KafkaSource
 from gateway_lab.config.plan import AddressPlan
@@ -95,7 +95,9 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 class KafkaRig:
-    features = frozenset({"attempts", "crash", "cuts", "groups", "order", "stops", "unroutable"})
+    features = frozenset(
+        {"attempts", "crash", "cuts", "groups", "looks", "order", "stops", "unroutable"}
+    )
     options = SourceOptions()
 
     def __init__(self, server: KafkaServer, proxy: Proxy) -> None:
@@ -421,7 +423,7 @@ async def test_a_pattern_takes_in_topics_that_are_made_later(
     reading = Reading(await soon(broker.source("reader", [address], rig.options)))
     topics = [f"{name}-{each}" for each in ("1.a", "2.b", "3.c")]
     for topic in topics:
-        await soon(broker.create([topic]))
+        await soon(broker.create([Place(topic)]))
         await rig.publish(topic, [a_message(topic.encode())])
     assert set(await reading.bodies(2)) == {each.encode() for each in topics[:2]}
 

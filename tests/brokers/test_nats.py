@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
-from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Handle, Outgoing
+from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Handle, Outgoing, Place
 from gateway_lab.brokers.nats import NatsBroker
 from gateway_lab.brokers.nats_link import Session
 from gateway_lab.config.plan import AddressPlan
@@ -193,7 +193,7 @@ async def test_a_subject_of_the_server_is_never_published_to(
     for options in (None, CORE):
         sent = outgoing(f"$JS.API.STREAM.DELETE.{stream}", b"", options=options)
         assert classes(await broker.sink().send([sent])) == [FailureClass.PERMANENT]
-    assert await broker.missing([channel], readable=True) == []
+    assert await broker.missing([Place(channel)]) == []
 
 
 async def test_what_is_no_text_is_refused_and_blanks_at_ends_are_dropped(
@@ -322,7 +322,7 @@ async def test_what_the_server_denies_is_an_error_of_configuration(tmp_path: Pat
         await stranger.close()
         known = NatsBroker("edge", server.url.replace("nats://", "nats://u:secret-1@"))
         await known.open()
-        await known.create(["open"])
+        await known.create([Place("open")])
         sent = await known.sink().send([outgoing("open"), outgoing("Closed"), outgoing("open")])
         assert classes(sent) == [None, FailureClass.CONFIGURATION, None]
         await known.close()

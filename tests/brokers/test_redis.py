@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
-from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Outgoing, Source
+from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Outgoing, Place, Source
 from gateway_lab.brokers.redis import RedisBroker
 from gateway_lab.brokers.redis_source import RedisSource
 from gateway_lab.config.plan import AddressPlan
@@ -225,7 +225,7 @@ async def test_a_stream_that_is_deleted_stops_the_source(
     await rig.client.delete(channel)
     with pytest.raises(BrokerError, match="gone"):
         await asyncio.wait_for(source.read(10), 30)
-    assert await broker.missing([channel], readable=True) == [channel]
+    assert await broker.missing([Place(channel)]) == [Place(channel)]
 
 
 async def test_an_entry_without_a_body_is_a_tombstone(rig: RedisRig, broker: RedisBroker) -> None:
@@ -268,7 +268,7 @@ async def test_a_key_that_is_no_stream_is_unroutable(rig: RedisRig, broker: Redi
     await rig.client.set(other, "text")
     sent = await broker.sink().send([outgoing(channel), outgoing(other), outgoing(channel)])
     assert classes(sent) == [None, FailureClass.UNROUTABLE, None]
-    assert await broker.missing([other], readable=True) == [other]
+    assert await broker.missing([Place(other)]) == [Place(other)]
     with pytest.raises(BrokerError, match="no stream"):
         await broker.source("reader", [rig.address(other)], rig.options)
 
@@ -324,4 +324,4 @@ async def test_pubsub_carries_what_is_declared_at_most_once(
     while not await rig.client.publish(channel, b"again"):
         pass
     assert await asyncio.wait_for(waiting, 30) == [b"again"]
-    assert await broker.missing([channel], readable=True) == [channel]
+    assert await broker.missing([Place(channel)]) == [Place(channel)]

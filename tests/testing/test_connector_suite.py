@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace as replace_fields
 
-from gateway_lab.brokers.contract import Batch, Failure, Outgoing
+from gateway_lab.brokers.contract import Batch, Failure, Outgoing, Place
 from gateway_lab.brokers.memory import MemoryBroker, MemorySink, MemorySource
 from gateway_lab.brokers.memory_server import Cursor, server_at
 from gateway_lab.config.plan import AddressPlan
@@ -158,10 +158,8 @@ async def fail_as_one(self: MemorySink, batch: Sequence[Outgoing]) -> list[Failu
     return [next(filter(None, failures), None)] * len(batch)
 
 
-async def missing_and_create(
-    self: MemoryBroker, channels: Sequence[str], *, readable: bool
-) -> list[str]:
-    absent = await missing(self, channels, readable=readable)
+async def missing_and_create(self: MemoryBroker, places: Sequence[Place]) -> list[Place]:
+    absent = await missing(self, places)
     await self.create(absent)
     return absent
 
