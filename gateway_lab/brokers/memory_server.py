@@ -61,6 +61,7 @@ class MemoryServer:
         self._channels: dict[str, list[list[Stored]]] = {}
         self._groups: dict[tuple[str, str], Group] = {}
         self._waiting: set[Bell] = set()
+        self._watching: set[Bell] = set()
         self._turn = 0
 
     @property
@@ -103,6 +104,8 @@ class MemoryServer:
             for (_, name), group in self._groups.items():
                 if name == channel:
                     group.wake()
+            for bell in self._watching:
+                bell.ring()
 
     def fetch(self, channel: str) -> list[Message]:
         """Return all messages of a channel, partition by partition; groups notice nothing.
@@ -116,6 +119,22 @@ class MemoryServer:
                 for partition, log in enumerate(self._channels[channel])
                 for position, stored in enumerate(log)
             ]
+
+    def logs(self, channel: str) -> list[list[Stored]]:
+        """Return the partitions of a channel as they grow; look at them with the lock held.
+
+        Raises:
+            KeyError: There is no such channel.
+        """
+        return self._channels[channel]
+
+    def watch(self, bell: Bell) -> None:
+        """Ring a bell whenever something is stored."""
+        self._watching.add(bell)
+
+    def unwatch(self, bell: Bell) -> None:
+        """Ring it no longer."""
+        self._watching.discard(bell)
 
     def stop(self) -> None:
         """Be away: every connection is cut, sends fail, reads wait."""

@@ -20,7 +20,6 @@ from typing import Final, TypeAlias, cast
 from redis import exceptions as errors
 from redis.asyncio.connection import ConnectionPool
 
-from gateway_lab.brokers.carried import read_time
 from gateway_lab.brokers.contract import Batch, BrokerError, Failure, FailureClass, Handle
 from gateway_lab.brokers.pauses import pauses
 from gateway_lab.brokers.redis_line import (
@@ -31,9 +30,8 @@ from gateway_lab.brokers.redis_line import (
     code_of,
     failure_of,
 )
+from gateway_lab.brokers.redis_message import Id, read_entry
 from gateway_lab.messages.message import Message
-from gateway_lab.protocols.protocol import KEY_HEADER, TIMESTAMP_HEADER
-from gateway_lab.protocols.redis import BODY_FIELD
 
 BLOCK_S: Final = 1.0
 """How long the server keeps a read that finds nothing."""
@@ -46,11 +44,6 @@ IDS: Final = 1_000
 
 CLOSE_LIMIT_S: Final = 2.0
 
-_BODY = BODY_FIELD.encode()
-_KEY = KEY_HEADER.encode()
-_TIME = TIMESTAMP_HEADER.encode()
-
-Id: TypeAlias = bytes
 _Found: TypeAlias = tuple[Id, Sequence[bytes] | None]
 """An id, and names and values in turn; None if the entry is deleted."""
 
@@ -269,29 +262,10 @@ class RedisSource:
         attempts: list[int] = []
         for _ in range(min(limit, len(self._ready))):
             stream, id_, fields, attempt = self._ready.popleft()
-            messages.append(self._message(stream.channel, id_, fields, received))
+            messages.append(read_entry(self._alias, stream.channel, id_, fields, received))
             handles.append(_Handle(stream, id_))
             attempts.append(attempt)
         return Batch(messages, handles, attempts)
-
-    def _message(
-        self, channel: str, id_: Id, fields: Sequence[bytes], received: datetime
-    ) -> Message:
-        named = dict(zip(fields[::2], fields[1::2], strict=True))
-        body, key, time = named.pop(_BODY, None), named.pop(_KEY, None), named.pop(_TIME, None)
-        position = id_.decode()
-        return Message(
-            body=body,
-            key=key,
-            headers=tuple([(_name(name), value) for name, value in named.items()]),
-            timestamp=(read_time(time.decode(errors="replace")) if time else None)
-            or _time_of(position),
-            received=received,
-            broker=self._alias,
-            protocol="redis",
-            channel=channel,
-            position=position,
-        )
 
     # --- settling ---
 
@@ -378,17 +352,6 @@ def _by_stream(handles: Iterable[Handle]) -> Iterable[tuple[_Stream, list[Id]]]:
 
 def _chunks(ids: Sequence[Id]) -> Iterable[Sequence[Id]]:
     return (ids[start : start + IDS] for start in range(0, len(ids), IDS))
-
-
-def _name(name: bytes) -> str:
-    return name.decode(errors="backslashreplace")
-
-
-def _time_of(id_: str) -> datetime | None:
-    """Return when the server took an entry in; None for ids that somebody chose."""
-    with suppress(ValueError, OverflowError, OSError):
-        return datetime.fromtimestamp(int(id_.partition("-")[0]) / 1000, UTC)
-    return None
 
 
 def _raise_unless_it_passes(failure: Failure) -> None:

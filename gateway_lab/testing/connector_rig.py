@@ -29,7 +29,7 @@ from gateway_lab.protocols.registry import PROTOCOLS
 T = TypeVar("T")
 
 FEATURES = frozenset(
-    {"attempts", "crash", "cuts", "groups", "leases", "order", "stops", "unroutable"}
+    {"attempts", "crash", "cuts", "groups", "leases", "looks", "order", "stops", "unroutable"}
 )
 """What some brokers do and others do not.
 
@@ -38,6 +38,7 @@ FEATURES = frozenset(
 - `cuts`: the rig can break all connections.
 - `groups`: two sources of different names each get every message.
 - `leases`: gives a message to another member after a while of silence; the rig is a `LeaseRig`.
+- `looks`: lets one look at messages without taking them.
 - `order`: gives out a channel's messages of one key in the order in which they were stored.
 - `stops`: the rig can stop and start the server.
 - `unroutable`: tells of a message to a channel that is not there.

@@ -14,6 +14,7 @@ broker does not do by nature is named by `Rig.features`.
 
 from __future__ import annotations
 
+from gateway_lab.testing.connector_browsing import BrowsingTests
 from gateway_lab.testing.connector_ending import EndingTests
 from gateway_lab.testing.connector_reading import ReadingTests
 from gateway_lab.testing.connector_rig import FEATURES, Rig
@@ -22,5 +23,5 @@ from gateway_lab.testing.connector_sending import SendingTests
 __all__ = ["FEATURES", "ConnectorSuite", "Rig"]
 
 
-class ConnectorSuite(ReadingTests, SendingTests, EndingTests):
+class ConnectorSuite(ReadingTests, SendingTests, BrowsingTests, EndingTests):
     """Hold a connector to its contract; a subclass has the fixture `rig`."""
