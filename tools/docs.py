@@ -13,6 +13,7 @@ from tools.cli_page import cli_page
 from tools.config_reference import config_reference, schema_file
 from tools.environment import environment
 from tools.findings_page import findings_page
+from tools.metrics_page import metrics_page
 from tools.protocols_page import protocols_page
 from tools.rule_language import rule_language
 
@@ -23,6 +24,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/config-reference.md": config_reference,
     "docs/findings.md": findings_page,
     "docs/gateway-lab.schema.json": schema_file,
+    "docs/metrics.md": metrics_page,
     "docs/protocols.md": protocols_page,
     "docs/rule-language.md": rule_language,
     "environment.yml": environment,

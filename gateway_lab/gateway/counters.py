@@ -41,6 +41,9 @@ class SourceStats:
         in_flight: Messages read and not settled.
         retried: Times that a delivery was tried again.
         ambiguous: Failed tries that the broker may have stored all the same.
+        lost: Messages that the broker removed before they were read.
+        overtaken: Messages that were refused inside a pipeline and overtaken by later ones.
+        window: How full the window is, 0 to 1; reading pauses when it is full.
     """
 
     source: str
@@ -52,6 +55,9 @@ class SourceStats:
     in_flight: int
     retried: int
     ambiguous: int
+    lost: int = 0
+    overtaken: int = 0
+    window: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +89,18 @@ class WayStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """A gateway's books at one moment."""
+    """A gateway's books at one moment.
+
+    Attributes:
+        digest: Of the config that decides.
+        refused: Why the last reload changed nothing; empty if it did.
+    """
 
     sources: tuple[SourceStats, ...]
     routers: tuple[RouterStats, ...]
     ways: tuple[WayStats, ...]
+    digest: str = ""
+    refused: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -112,6 +125,9 @@ class Counters:
     settled: int = 0
     retried: int = 0
     ambiguous: int = 0
+    lost: int = 0
+    overtaken: int = 0
+    window: float = 0.0
     results: Counter[tuple[str, Result]] = field(default_factory=Counter)
     tallies: defaultdict[tuple[str | None, str | None, str], Tally] = field(
         default_factory=lambda: defaultdict(Tally)
@@ -129,6 +145,9 @@ class Counters:
             in_flight=self.read - self.settled,
             retried=self.retried,
             ambiguous=self.ambiguous,
+            lost=self.lost,
+            overtaken=self.overtaken,
+            window=self.window,
         )
 
     def router_stats(self, router: str) -> RouterStats:
