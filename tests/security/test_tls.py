@@ -1,0 +1,117 @@
+"""TLS and users, on real servers: the right certificate and password, and everything wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import pytest
+
+import gateway_lab as gl
+from gateway_lab.brokers.contract import Broker, Place
+from gateway_lab.brokers.registry import connect
+from gateway_lab.brokers.tls import CLIENT, EXPIRED, NO_TLS, OTHER_HOST, UNTRUSTED, UNVERIFIED
+from gateway_lab.gateway.counters import State
+from tests.security.secured import Secured, impostor
+
+pytestmark = [pytest.mark.broker, pytest.mark.anyio]
+
+T = TypeVar("T")
+LIMIT_S = 40
+CONFIG = """
+gateway_lab: 1
+name: guarded
+brokers: {edge: PROTOCOL, inside: memory}
+events: {Order: {type: object, properties: {n: {type: integer}}}}
+sources: {orders: {broker: edge, channel: guarded-orders, event: Order}}
+targets: {all: {broker: inside, channel: all}}
+routers: {one: {source: orders, match: all, routes: [], unmatched: [all]}}
+dead_letter: {broker: inside, channel: dead}
+"""
+
+
+async def within(action: Awaitable[T]) -> T:
+    async with asyncio.timeout(LIMIT_S):
+        return await action
+
+
+def broker_at(server: Secured, url: str, **more: str) -> Broker:
+    return connect("edge", server.protocol, {"GATEWAY_BROKER_EDGE_URL": url, **more})
+
+
+async def reason_for_red(server: Secured, url: str, **more: str) -> str:
+    """Run a gateway at an address that cannot work, and return why its source is red."""
+    config = gl.parse_config(CONFIG.replace("PROTOCOL", server.protocol))
+    environ = {"GATEWAY_BROKER_EDGE_URL": url, **more}
+    async with gl.Gateway(config, environ=environ, create_channels=True) as gateway:
+        await within(gateway.wait())
+        (source,) = gateway.stats().sources
+    assert source.state is State.RED
+    return source.reason
+
+
+async def test_the_right_papers_open_the_door(server: Secured) -> None:
+    broker = broker_at(server, server.url())
+    try:
+        await within(broker.open())
+        place = Place("guarded-right")
+        await within(broker.create([place]))
+        assert await within(broker.missing([place])) == []
+    finally:
+        await within(broker.close())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("host", OTHER_HOST),
+        ("authority", UNTRUSTED),
+        ("no certificate", CLIENT),
+        ("password", "credentials|user name or password"),
+    ],
+)
+async def test_wrong_papers_turn_the_source_red_and_say_which(
+    server: Secured, wrong: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    urls = {
+        "host": server.url(host="127.0.0.1"),
+        "authority": server.url(ca=server.papers.stranger),
+        "no certificate": server.url(has_cert=False),
+        "password": server.url(password="CANARY-wrong"),
+    }
+    said = await reason_for_red(server, urls[wrong])
+    if server.protocol == "kafka" and wrong in {"host", "authority"}:
+        reason = UNVERIFIED  # its client does not say which
+    assert any(each in said for each in reason.split("|")), said
+    assert "CANARY" not in said + caplog.text
+    assert str(server.port) not in said
+
+
+async def test_an_expired_certificate_turns_the_source_red(server: Secured) -> None:
+    expired = server.papers.ca.sign_expired("expired", "localhost")
+    async with impostor(server.protocol, expired) as port:
+        said = await reason_for_red(server, server.url(port=port))
+    assert (UNVERIFIED if server.protocol == "kafka" else EXPIRED) in said
+
+
+async def test_nothing_is_told_to_a_server_that_has_no_tls(servers: dict[str, Secured]) -> None:
+    """NATS begins in the clear: a server in the middle could say that it has no TLS."""
+    async with impostor("nats", None) as port:
+        assert NO_TLS in await reason_for_red(servers["nats"], servers["nats"].url(port=port))
+
+
+async def test_a_password_may_stand_in_a_file(server: Secured, tmp_path) -> None:
+    file = tmp_path / "password"
+    file.write_text("CANARY/pass:%@word\n")
+    name = "GATEWAY_BROKER_EDGE_PASSWORD_FILE"
+    broker = broker_at(server, server.url(password=None), **{name: str(file)})
+    try:
+        await within(broker.open())
+    finally:
+        await within(broker.close())
+    file.write_text("CANARY-wrong")
+    said = await reason_for_red(server, server.url(password=None), **{name: str(file)})
+    assert "CANARY" not in said
