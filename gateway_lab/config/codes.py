@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from gateway_lab.config.codes_of_checks import BEHAVIOUR, DELIVERY, TRAFFIC
+from gateway_lab.config.codes_of_checks import BEHAVIOUR, DELIVERY, RUNNING, TRAFFIC
 from gateway_lab.config.codes_of_reading import NAMES, READING, RULES
 from gateway_lab.findings import Severity
 
@@ -40,6 +40,7 @@ def _codes() -> dict[str, Code]:
         "What routes do": BEHAVIOUR,
         "Delivery": DELIVERY,
         "Compared with a capture": TRAFFIC,
+        "While it runs": RUNNING,
     }
     return {
         code: Code(group, severity, title, paragraph)

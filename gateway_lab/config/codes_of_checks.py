@@ -163,6 +163,19 @@ DELIVERY = {
     ),
 }
 
+RUNNING = {
+    "restart-needed": (
+        _ERROR,
+        "A change cannot be taken over by a gateway that runs.",
+        (
+            "Routers, routes, targets on brokers that the config had, retries, dead letters and "
+            "settings change while messages flow. Sources, event types, brokers and the name are "
+            "what was opened at the start: stop the gateway and start it again. Until then it runs "
+            "by the config that it had."
+        ),
+    ),
+}
+
 TRAFFIC = {
     "source-not-captured": (
         _NOTE,

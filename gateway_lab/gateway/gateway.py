@@ -6,23 +6,54 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
-from gateway_lab.brokers.contract import Broker, BrokerError, Failure, FailureClass, Source
+from gateway_lab.brokers.contract import Broker, Source
 from gateway_lab.brokers.registry import connect
 from gateway_lab.config.compile import compile_plan
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.findings import Severity
+from gateway_lab.gateway.connections import Connections
 from gateway_lab.gateway.counters import Counters, State, Stats
 from gateway_lab.gateway.pump import Pump
 from gateway_lab.gateway.reach import Reach, reach_of
+from gateway_lab.gateway.reload import restart_findings
 
 _LOG: Final = logging.getLogger("gateway_lab.gateway")
 
+PREPARE_S: Final = 15.0
+"""How long a reload waits for brokers that only the new config needs."""
+
 Wrap: TypeAlias = Callable[[str, Source], Source]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A config that can be run: every name in it was looked up, and what each source needs."""
+
+    config: GatewayConfig
+    plan: Plan
+    reaches: Mapping[str, Reach]
+
+    @classmethod
+    def of(cls, config: GatewayConfig) -> Version:
+        """Compile a config.
+
+        Raises:
+            ConfigError: It has an error, or needs what does not run live.
+        """
+        plan = _compile(config)
+        read = [name for name, source in plan.sources.items() if source.routers]
+        return cls(config, plan, {name: reach_of(config, plan, name) for name in read})
+
+    @property
+    def brokers(self) -> frozenset[str]:
+        """The aliases of all brokers that are read from or written to."""
+        return frozenset().union(*(each.brokers for each in self.reaches.values()))
 
 
 class Gateway:
@@ -50,8 +81,8 @@ class Gateway:
         Args:
             config: What to run.
             environ: Where the addresses of the brokers are, GATEWAY_BROKER_<ALIAS>_URL.
-            create_channels: Whether to create channels that are missing; names that depend on
-                messages cannot be known before.
+            create_channels: Whether to create channels that are missing: at the start, and those
+                whose names messages choose when the first one comes.
             member: Names this process among those that run this config: the same at each of its
                 starts, and no other's. A process that was killed and comes again under its name
                 has its partitions back at once. Empty: it has no name that lasts.
@@ -61,15 +92,26 @@ class Gateway:
         Raises:
             ConfigError: The config has an error, or needs what does not run live.
         """
-        self.config = config
-        self._environ, self._creates = environ, create_channels
-        self._member, self._wrap = member, wrap
-        self._plan = _compile(config)
-        self._counters = {name: Counters(name) for name in self._plan.sources}
-        self._brokers: dict[str, Broker] = {}
-        self._opening: dict[str, asyncio.Task[None]] = {}
+        self._version = Version.of(config)
+        self._wrap = wrap
+        self._counters = {name: Counters(name) for name in self._version.plan.sources}
+
+        def connection(alias: str) -> Broker:
+            protocol = config.brokers[alias]
+            return connect(alias, protocol, environ, gateway=config.name, member=member)
+
+        self._connections = Connections(connection, creates=create_channels)
         self._pumps: dict[str, Pump] = {}
+        self._sources: dict[str, list[Source]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._reloading = asyncio.Lock()
+        self._is_stopping = False
+        self._refused = ""
+
+    @property
+    def config(self) -> GatewayConfig:
+        """The config that decides now."""
+        return self._version.config
 
     async def __aenter__(self) -> Self:
         """Start every source that a router reads.
@@ -78,27 +120,11 @@ class Gateway:
             BrokerError: The environment lacks an address, or it cannot be read.
             MissingExtraError: The client library of a broker is not installed.
         """
-        reaches = {
-            name: reach_of(self.config, self._plan, name)
-            for name, source in self._plan.sources.items()
-            if source.routers
-        }
-        for name in self._counters.keys() - reaches.keys():
+        for name in self._counters.keys() - self._version.reaches.keys():
             self._counters[name].state = State.IDLE
-        for alias in sorted(frozenset().union(*(each.brokers for each in reaches.values()))):
-            self._brokers[alias] = connect(
-                alias,
-                self.config.brokers[alias],
-                self._environ,
-                gateway=self.config.name,
-                member=self._member,
-            )
-        self._opening = {
-            alias: asyncio.create_task(each.open()) for alias, each in self._brokers.items()
-        }
-        self._running = {
-            name: asyncio.create_task(self._run(name, reach)) for name, reach in reaches.items()
-        }
+        self._connections.open(self._version.brokers)
+        for name in self._version.reaches:
+            self._running[name] = asyncio.create_task(self._run(name))
         return self
 
     async def __aexit__(
@@ -112,8 +138,8 @@ class Gateway:
 
     async def wait(self) -> None:
         """Wait until no source runs any more: all were stopped, or stopped by themselves."""
-        if self._running:
-            await asyncio.wait(self._running.values())
+        while running := [task for task in self._running.values() if not task.done()]:
+            await asyncio.wait(running)
 
     async def stop(self, *, now: bool = False) -> None:
         """Read nothing more, finish what is in flight within 20 seconds, and close everything.
@@ -121,37 +147,100 @@ class Gateway:
         What is not finished comes again at the next start. Calling it again with `now` ends the
         waiting.
         """
-        for name, task in self._running.items():
+        self._is_stopping = True
+        for name in self._running:
             if name in self._pumps:
                 self._pumps[name].stop(now=now)
             else:
-                task.cancel()
+                self._give_up_waiting(name)
         await self.wait()
-        for task in self._opening.values():
-            task.cancel()
-        await asyncio.gather(*self._opening.values(), return_exceptions=True)
-        brokers, self._brokers = self._brokers, {}
-        await asyncio.gather(*(each.close() for each in brokers.values()))
+        await self._connections.close()
 
     def stats(self) -> Stats:
         """Return the books as they are now."""
-        each = self._counters.values()
+        for name, sources in self._sources.items():
+            self._counters[name].lost = sum(each.lost for each in sources)
+        each, plan = self._counters.values(), self._version.plan
         return Stats(
             sources=tuple(counters.source_stats() for counters in each),
             routers=tuple(
                 counters.router_stats(router)
                 for counters in each
-                for router in self._plan.sources[counters.source].routers
+                for router in plan.sources[counters.source].routers
             ),
             ways=tuple(way for counters in each for way in counters.way_stats()),
+            digest=self.config.digest,
+            refused=self._refused,
         )
+
+    # --- reload ---
+
+    async def reload(self, config: GatewayConfig) -> None:
+        """Decide by another config from the next batch on; sources that are red start again.
+
+        Routers, routes, targets, retries, dead letters and settings may differ. What was read
+        keeps the config that it was read under, to the last of its deliveries and dead letters.
+
+        Raises:
+            GatewayLabError: It cannot be taken over: it has an error, changes what needs a
+                restart, or lacks a channel. Nothing is changed; the stats say why.
+        """
+        async with self._reloading:
+            try:
+                version = await self.prepare(config)
+            except GatewayLabError as error:
+                self.refuse(str(error))
+                raise
+            self.take_over(version)
+
+    async def prepare(self, config: GatewayConfig) -> Version:
+        """Do all of `reload` that can fail, and change nothing.
+
+        Raises:
+            GatewayLabError: As `reload`.
+        """
+        if findings := restart_findings(self.config, config):
+            hint = "\n".join(map(str, findings))
+            raise ConfigError("the new config needs a restart of the gateway", hint=hint)
+        version = await asyncio.to_thread(Version.of, config)
+        self._connections.open(version.brokers)
+        try:
+            async with asyncio.timeout(PREPARE_S):
+                for name, reach in version.reaches.items():
+                    await self._connections.ready(reach.brokers)
+                    await self._connections.require(reach.places, f"source {name}")
+        except TimeoutError:
+            hint = "try again when all brokers are there that the new config needs"
+            raise ConfigError("a broker is away: nobody can look for channels", hint=hint) from None
+        return version
+
+    def take_over(self, version: Version) -> None:
+        """Decide by a version that was prepared; only ever between two batches."""
+        if self._is_stopping:
+            return
+        self._version, self._refused = version, ""
+        for name, reach in version.reaches.items():
+            if name in self._pumps:
+                sinks = self._connections.sinks(reach.writes)
+                self._pumps[name].change(version.config, version.plan, sinks)
+            else:
+                self._give_up_waiting(name)
+                self._running[name] = asyncio.create_task(self._run(name, self._running[name]))
+        _LOG.info("the config is %s now", version.config.digest[:12])
+
+    def refuse(self, reason: str) -> None:
+        """Note why there was no reload; what runs goes on."""
+        self._refused = reason
+        _LOG.error("the new config is refused, the old one goes on", extra={"reason": reason})
 
     # --- one source ---
 
-    async def _run(self, name: str, reach: Reach) -> None:
+    async def _run(self, name: str, before: asyncio.Task[None] | None = None) -> None:
         """Run a source from its start to its end; nothing that happens to it reaches others."""
+        if before:
+            await asyncio.wait([before])
         try:
-            await self._start(name, reach)
+            await self._start(name)
         except asyncio.CancelledError:
             self._change(name, State.STOPPED)
         except GatewayLabError as error:
@@ -162,43 +251,41 @@ class Gateway:
         else:
             self._change(name, State.STOPPED)
 
-    async def _start(self, name: str, reach: Reach) -> None:
+    def _give_up_waiting(self, name: str) -> None:
+        if self._counters[name].state is State.WAITING:
+            self._running[name].cancel()
+
+    async def _start(self, name: str) -> None:
+        if self._is_stopping:
+            return
+        reach = self._version.reaches[name]
         self._change(name, State.WAITING)
-        for alias in sorted(reach.brokers):
-            await asyncio.shield(self._opening[alias])
-        await self._require_channels(name, reach)
-        sources: list[Source] = []
+        await self._connections.ready(
+            reach.brokers, lambda alias: self._change(name, State.WAITING, f"for broker {alias}")
+        )
+        await self._connections.require(reach.places, f"source {name}")
+        sources = self._sources[name] = []
         try:
             for each in reach.readings:
-                broker = self._brokers[each.broker]
-                source = await broker.source(name, each.addresses, each.options)
+                source = await self._connections.source(name, each)
                 sources.append(self._wrap(name, source))
-            pump = Pump(self.config, self._plan, name, self._counters[name])
-            self._pumps[name] = pump
-            self._change(name, State.RUNNING)
-            await pump.run(sources, {alias: self._brokers[alias].sink() for alias in reach.writes})
+            await self._pump(name, sources)
         finally:
+            self._pumps.pop(name, None)
             await asyncio.gather(*(each.close() for each in sources))
 
-    async def _require_channels(self, name: str, reach: Reach) -> None:
-        """Create what is missing if that was asked for, else name it and start nothing."""
-        missing: list[str] = []
-        for alias, places in reach.places.items():
-            broker = self._brokers[alias]
-            if self._creates:
-                await broker.create(places)
-            else:
-                missing += [f"{each.channel} on {alias}" for each in await broker.missing(places)]
-        if missing:
-            reason = f"there is no channel {', '.join(missing)}"
-            raise BrokerError(
-                Failure(FailureClass.CONFIGURATION, reason),
-                where=f"source {name}",
-                hint="create it, or run with --create-channels",
-            )
+    async def _pump(self, name: str, sources: list[Source]) -> None:
+        """Move messages by the version of this moment: it may have changed since the start."""
+        version = self._version
+        pump = Pump(version.config, version.plan, name, self._counters[name])
+        self._pumps[name] = pump
+        self._change(name, State.RUNNING)
+        await pump.run(sources, self._connections.sinks(version.reaches[name].writes))
 
     def _change(self, name: str, state: State, reason: str = "") -> None:
         counters = self._counters[name]
+        if (counters.state, counters.reason) == (state, reason) and state is not State.WAITING:
+            return
         counters.state, counters.reason = state, reason
         level = logging.ERROR if state is State.RED else logging.INFO
         _LOG.log(level, "source %s is %s", name, state, extra={"source": name, "reason": reason})

@@ -72,16 +72,15 @@ class Pump:
         Raises:
             BrokerError: Of class `configuration`; what is not settled comes again.
         """
-        backoff = Backoff.of(self._source.retry)
-        ends = Ends(self._confirmed, self._refused)
-        self._lanes = {
-            alias: Lane(sink, backoff, self._counters, ends) for alias, sink in sinks.items()
-        }
+        self._lanes = self._open_lanes(sinks)
         self._settlers = [Settler(source, self._settled) for source in sources]
         try:
             async with asyncio.TaskGroup() as tasks:
                 settling = [tasks.create_task(each.run()) for each in self._settlers]
-                sending = [tasks.create_task(each.run()) for each in self._lanes.values()]
+                sending = self._sending = [
+                    tasks.create_task(each.run()) for each in self._lanes.values()
+                ]
+                self._tasks = tasks
                 reading = [
                     tasks.create_task(self._read(number, source))
                     for number, source in enumerate(sources)
@@ -93,6 +92,30 @@ class Pump:
                 await self._finish(settling)
         except* BrokerError as group:
             raise _first(group) from None
+
+    def _open_lanes(self, sinks: Mapping[str, Sink]) -> dict[str, Lane]:
+        ends, backoff = Ends(self._confirmed, self._refused), Backoff.of(self._source.retry)
+        return {alias: Lane(sink, backoff, self._counters, ends) for alias, sink in sinks.items()}
+
+    def change(self, config: Document, plan: Plan, sinks: Mapping[str, Sink]) -> None:
+        """Decide by another version what is read from now on; what was read keeps its own.
+
+        Args:
+            config: The version, that reads what the one before read.
+            plan: Made of it.
+            sinks: As for `run`; those of before stay.
+        """
+        self._window.keep(self._letters)
+        self._source = plan.sources[self._source.name]
+        self._router = compile_source(plan, self._source.name)
+        self._letters = Letters(self._source, plan.digest)
+        self._ways = Ways(self._counters, read_targets(config, plan, self._source.name))
+        for lane in self._lanes.values():
+            lane.change(Backoff.of(self._source.retry))
+        new = {alias: sink for alias, sink in sinks.items() if alias not in self._lanes}
+        for alias, lane in self._open_lanes(new).items():
+            self._lanes[alias] = lane
+            self._sending.append(self._tasks.create_task(lane.run()))
 
     def stop(self, *, now: bool = False) -> None:
         """Read nothing more; `now` does not wait for what is in flight, either."""
@@ -192,7 +215,8 @@ class Pump:
             last=now,
         )
         held, index, way = sending.held, sending.index, sending.way
-        broker, letter = self._letters.write(sending.message, sending.id, way, cause)
+        letters = held.letters or self._letters
+        broker, letter = letters.write(sending.message, sending.id, way, cause)
         self._lanes[broker].put([Sending(letter, held, index, way, sending.id, is_letter=True)])
 
     def _settled(self, number: int) -> None:

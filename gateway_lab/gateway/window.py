@@ -11,6 +11,7 @@ from collections import deque
 from typing import Final
 
 from gateway_lab.brokers.contract import Batch
+from gateway_lab.gateway.dead_letter import Letters
 from gateway_lab.messages.message import Message
 
 MAX_MESSAGES: Final = 10_000
@@ -30,15 +31,17 @@ class Held:
         reader: The number of the source's reader that read it.
         pending: For each message the deliveries that are not confirmed.
         unsettled: How many messages are not settled.
+        letters: Who writes their dead letters, if that is no longer who writes those of others.
     """
 
-    __slots__ = ("batch", "bytes", "pending", "reader", "unsettled")
+    __slots__ = ("batch", "bytes", "letters", "pending", "reader", "unsettled")
 
     def __init__(self, reader: int, batch: Batch) -> None:
         self.reader, self.batch = reader, batch
         self.unsettled = len(batch.messages)
         self.pending = [0] * self.unsettled
         self.bytes = sum(map(_size, batch.messages))
+        self.letters: Letters | None = None
 
 
 def _size(message: Message) -> int:
@@ -76,6 +79,11 @@ class Window:
         self._messages += len(held.pending)
         self._bytes += held.bytes
         self._mean = max(1.0, held.bytes / len(held.pending))
+
+    def keep(self, letters: Letters) -> None:
+        """Let what is not done be written of by whom it would have been until now."""
+        for held in self._batches:
+            held.letters = held.letters or letters
 
     def advance(self) -> None:
         """Let go of the batches at the beginning that are done."""

@@ -174,6 +174,8 @@ class Faults:
 
 
 class FaultySink:
+    sends_at_once = 1
+
     def __init__(self, broker: MemoryBroker, faults: Faults) -> None:
         self._alias, self._faults = broker.alias, faults
         self._sink = MemoryBroker.sink(broker)
@@ -203,6 +205,7 @@ class FaultySource:
         self._source, self._faults = source, faults
         self._read: dict[int, Message] = {}
         self.give_back, self.close = source.give_back, source.close
+        self.lost = 0
 
     async def read(self, limit: int) -> Batch:
         batch = await self._source.read(limit)

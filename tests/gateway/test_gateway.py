@@ -230,6 +230,7 @@ class Tap:
     def __init__(self, source: Source, tapped: list[Message]) -> None:
         self._source, self._tapped = source, tapped
         self.settle, self.give_back, self.close = source.settle, source.give_back, source.close
+        self.lost = 0
 
     async def read(self, limit: int) -> Batch:
         batch = await self._source.read(limit)
