@@ -75,7 +75,9 @@ _CARRIED: dict[str, Callable[[Protocol], str]] = {
     "key": lambda each: _place(each.carries.key),
     "time": lambda each: _place(each.carries.timestamp),
     "headers, and keys in headers": lambda each: (
-        "any bytes" if each.carries.binary else "text without control characters"
+        "any bytes"
+        if each.carries.binary
+        else "text without control characters and without blanks at its ends"
     ),
     "a header that repeats": lambda each: "every value" if each.carries.repeated else "the last",
     "a message without a body": lambda each: (

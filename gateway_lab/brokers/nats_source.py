@@ -96,17 +96,16 @@ class Consumer:
             await session.api(f"CONSUMER.CREATE.{name}", request)
 
     async def _count_lost(self, session: Session, info: Mapping[str, Any]) -> int:
-        """Count what lies between the last acknowledged and the first that is left.
+        """Count what lies between the last that was delivered and the first that is left.
 
-        What others of a stream's subjects left behind cannot be told from what was ours.
+        Not told are what was delivered, given back and dropped then, and on a stream of more
+        subjects which of them a message had.
         """
         stream = await session.api(f"STREAM.INFO.{self.stream}")
         config, first = stream["config"], stream["state"]["first_seq"]
         if config["retention"] != "limits" or sorted(config["subjects"]) != self.subjects:
             return 0
-        gone = max(0, first - 1 - info["ack_floor"]["stream_seq"])
-        never_delivered = max(0, first - 1 - info["delivered"]["stream_seq"])
-        return int(min(gone, info["num_ack_pending"] + never_delivered))
+        return max(0, int(first) - 1 - int(info["delivered"]["stream_seq"]))
 
     async def attach(self, session: Session, arrive: Callable[[Msg], None]) -> None:
         """Listen on a session for what will be asked for."""
@@ -165,7 +164,7 @@ class NatsSource:
 
     @property
     def lost(self) -> int:
-        """How many messages the streams have dropped before they were acknowledged."""
+        """How many messages the streams had dropped before anybody read them."""
         return sum(each.lost for each in self._consumers)
 
     def __init__(self, link: Link, consumers: Sequence[Consumer], lease_s: float) -> None:

@@ -89,7 +89,9 @@ class Places:
         A target's new exchange is bound to a queue of the routing key's name: else everything
         that is sent there would come back.
         """
-        for place in await self.missing(places):
+        for place in places:
+            if await self._is_there(place):  # maybe since the one before it was made
+                continue
             wired = wiring(place)
             for do in await self._steps(wired):
                 try:

@@ -6,7 +6,6 @@ that could be refused, and `routing/render.py` judges just those.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from gateway_lab.messages.headers import Headers
 from gateway_lab.offline.cache import CACHE
 from gateway_lab.offline.combinations import looks_distinct
 from gateway_lab.offline.parts import Part
+from gateway_lab.protocols.protocol import NOT_PLAIN, is_plain
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.routing.render import Render
 
@@ -24,7 +24,6 @@ _ROW = {"row": pl.UInt32}
 _KEYS = {**_ROW, "key": pl.Binary}
 _ITEMS = {**_ROW, "name": pl.String, "value": pl.Binary}
 _FEW_NAMES = 64
-_CONTROL = r"[\x00-\x1f\x7f]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +168,13 @@ def _items(part: Part) -> pl.DataFrame:
 
 
 def _is_odd(values: pl.Series) -> pl.Series:
-    """Say which values are not UTF-8, or hold control characters."""
+    """Say which values are not plain text."""
     texts = _texts(values)
     if texts is None:
-        return pl.Series([not _is_clean(value or b"") for value in values], dtype=pl.Boolean)
-    if not looks_distinct(texts) and not texts.unique().str.contains(_CONTROL).any():
+        return pl.Series([not is_plain(value or b"") for value in values], dtype=pl.Boolean)
+    if not looks_distinct(texts) and not texts.unique().str.contains(NOT_PLAIN).any():
         return pl.repeat(value=False, n=len(texts), dtype=pl.Boolean, eager=True)
-    return texts.str.contains(_CONTROL)
+    return texts.str.contains(NOT_PLAIN)
 
 
 def _texts(values: pl.Series) -> pl.Series | None:
@@ -184,10 +183,3 @@ def _texts(values: pl.Series) -> pl.Series | None:
         return values.fill_null(b"").cast(pl.String)
     except pl.exceptions.ComputeError:
         return None
-
-
-def _is_clean(value: bytes) -> bool:
-    try:
-        return not re.search(_CONTROL, value.decode())
-    except UnicodeDecodeError:
-        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -49,7 +49,7 @@ class Carries:
         key: `native`, or the header in which the gateway carries it.
         timestamp: Likewise.
         binary: Whether a header's value, and a key in a header, may be any bytes; else it must be
-            text without control characters.
+            text that `is_plain` takes.
         repeated: Whether a header's name may repeat; else the last value counts.
         tombstone: Whether a message may be without a body; else the body is empty.
         channel_bytes: The longest name of a channel, in UTF-8.
@@ -89,6 +89,26 @@ class Protocol:
     matches: Callable[[str, str], bool]
     check_header: Check
     is_control: Callable[[str], bool]
+
+
+# --- the rule for keys and headers where only text is carried ---
+
+NOT_PLAIN: Final = r"[\x00-\x1f\x7f]|^\s|\s$"
+"""What plain text does not hold, for Python's `re` and for Polars alike.
+
+NATS drops blanks at the ends of a header's value, and turns line breaks into blanks: rather a
+dead letter than another value.
+"""
+
+_search_not_plain = re.compile(NOT_PLAIN).search
+
+
+def is_plain(value: bytes) -> bool:
+    """Say whether a value is text without control characters and without blanks at its ends."""
+    try:
+        return not _search_not_plain(value.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 # --- the rule for values, the same for all protocols: docs/decisions/0006 says why ---

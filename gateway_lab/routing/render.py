@@ -7,7 +7,6 @@ message. Channel, key and headers are judged in this order; the first refusal co
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, TypeVar
@@ -17,7 +16,7 @@ import msgspec
 from gateway_lab.config.plan import DeadLetterPlan, TargetPlan
 from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
-from gateway_lab.protocols.protocol import Protocol, check_value
+from gateway_lab.protocols.protocol import Protocol, check_value, is_plain
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.rules.fill import (
     Values,
@@ -194,25 +193,12 @@ def _remember(memory: dict[K, V], key: K, value: V) -> None:
 
 # --- key, headers, body ---
 
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-
-
 _CheckValue: TypeAlias = Callable[[bytes], bool]
 
 
 def _value_check(protocol: Protocol) -> _CheckValue | None:
     """Return what judges a header's value or a key; None where any bytes are carried."""
-    return None if protocol.carries.binary else _is_plain_text
-
-
-def _is_plain_text(value: bytes) -> bool:
-    if _CONTROL.search(value):
-        return False
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return None if protocol.carries.binary else is_plain
 
 
 def _compile_key(

@@ -201,9 +201,9 @@ class SendingTests(ConnectorTests):
         if carries.binary:
             pytest.skip("headers of this protocol are bytes")
         sink = broker.sink()
-        for value in (b"\xff", b"a\r\nb: c", b"\0"):
-            message = an_outgoing(channel, headers=(("h", value),))
-            assert classes(await soon(sink.send([message]))) == [FailureClass.PERMANENT]
+        for value in (b"\xff", b"a\r\nb: c", b"\0", b" a", b"a ", "\u00a0a".encode()):
+            batch = [an_outgoing(channel, headers=(("h", value),)), an_outgoing(channel, key=value)]
+            assert classes(await soon(sink.send(batch))) == [FailureClass.PERMANENT] * 2
         assert await soon(sink.send([an_outgoing(channel)])) == [None]
 
     async def test_timestamps_round_trip(self, rig: Rig, broker: Broker, channel: str) -> None:

@@ -20,6 +20,7 @@ from gateway_lab.brokers.nats_link import Session
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.nats import SourceOptions, TargetOptions
+from gateway_lab.protocols.protocol import is_plain
 from gateway_lab.testing.connector_suite import FEATURES, ConnectorSuite
 from gateway_lab.testing.servers import NatsServer
 
@@ -196,20 +197,23 @@ async def test_a_subject_of_the_server_is_never_published_to(
     assert await broker.missing([Place(channel)]) == []
 
 
-async def test_what_is_no_text_is_refused_and_blanks_at_ends_are_dropped(
+async def test_what_is_no_plain_text_is_refused_and_all_else_arrives_as_it_was(
     rig: NatsRig, broker: NatsBroker
 ) -> None:
     channel = await rig.fresh_channel()
+    signs = [chr(code) for code in (*range(0x100), *range(0x2000, 0x2070), 0x1680, 0x3000, 0xFEFF)]
+    values = [text.encode() for sign in signs for text in (sign, f"a{sign}", f"a{sign}b")]
     batch = [
-        outgoing(channel, key=b"\xff"),
-        outgoing(channel, key=b"a\tb"),
-        outgoing(channel, headers=(("a/b", b""),)),
-        outgoing(channel, headers=(("h", b" a "),)),
+        outgoing(channel, b"%d" % n, key=value, headers=(("h", value),))
+        for n, value in enumerate(values)
     ]
     sent = await broker.sink().send(batch)
-    assert classes(sent) == [*[FailureClass.PERMANENT] * 3, None]
-    [stored] = await rig.fetch(channel, 1)
-    assert dict(stored.headers)["h"] == b"a"
+    assert [each is None for each in sent] == [is_plain(value) for value in values]
+    assert {each.failure_class for each in sent if each} == {FailureClass.PERMANENT}
+    got = await rig.fetch(channel, sent.count(None))
+    for each in got:
+        value = values[int(each.body or b"")]
+        assert (each.key, dict(each.headers)["h"]) == (value, value)
 
 
 async def test_a_full_stream_passes(rig: NatsRig, broker: NatsBroker) -> None:

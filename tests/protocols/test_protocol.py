@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_lab.protocols.protocol import check_value, describe
+from gateway_lab.protocols.protocol import NOT_PLAIN, check_value, describe, is_plain
 from gateway_lab.protocols.registry import PROTOCOLS
 
 
@@ -49,3 +50,20 @@ def test_a_value_that_passes_stays_one_token_of_a_legal_name(protocol, value):
 @given(character=st.characters())
 def test_a_described_character_is_harmless_in_a_log(character):
     assert describe(character).isprintable()
+
+
+def test_columns_and_messages_mean_the_same_by_plain_text():
+    signs = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    for texts in (signs, [f"{sign}a" for sign in signs], [f"a{sign}" for sign in signs]):
+        columns = pl.Series(texts).str.contains(NOT_PLAIN)
+        assert [not is_plain(each.encode()) for each in texts] == columns.to_list()
+
+
+@pytest.mark.parametrize("value", [b"\xff", b" a", b"a ", b"a\n", "a\u00a0".encode(), b"a\0b"])
+def test_what_nats_would_change_is_not_plain(value):
+    assert not is_plain(value)
+
+
+@pytest.mark.parametrize("value", [b"", b"a b: c", "grün".encode()])
+def test_words_are_plain(value):
+    assert is_plain(value)
