@@ -1,0 +1,62 @@
+"""A bare client of Redis streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+from redis import Redis
+
+from tests.live.carried import chunks, read_record, write_headers
+from tests.live.script import Record
+
+PAGE: Final = 1_000
+BODY: Final = "body"
+
+
+class BareRedis:
+    """See `bare.Bare`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def _connect(self) -> closing[Any]:
+        return closing(Redis.from_url(self._url))
+
+    def create(self, channels: Sequence[str]) -> None:
+        with self._connect() as client:
+            for each in channels:
+                client.xgroup_create(each, "made", mkstream=True)
+                client.xgroup_destroy(each, "made")
+
+    def publish(self, channel: str, records: Iterable[tuple[int, Record]]) -> list[int]:
+        confirmed: list[int] = []
+        with self._connect() as client:
+            for some in chunks(records, PAGE):
+                pipeline = client.pipeline(transaction=False)
+                for _, record in some:
+                    pipeline.xadd(channel, {BODY: record.body, **write_headers(record)})
+                answers = pipeline.execute(raise_on_error=False)
+                confirmed += [
+                    number
+                    for (number, _), answer in zip(some, answers, strict=True)
+                    if isinstance(answer, bytes)
+                ]
+        return confirmed
+
+    def drain(self, channel: str) -> Iterator[Record]:
+        with self._connect() as client:
+            start = b"-"
+            while page := client.xrange(channel, start, count=PAGE):
+                for _, fields in page:
+                    named = {name.decode(): value for name, value in fields.items()}
+                    yield read_record(named.pop(BODY, b""), named)
+                start = b"(" + page[-1][0]
+
+    def lag(self, channel: str, group: str) -> int:
+        with self._connect() as client:
+            for each in client.xinfo_groups(channel):
+                if each["name"].decode() == group:
+                    return int(each["lag"]) + int(each["pending"])
+            return int(client.xlen(channel))
