@@ -153,7 +153,14 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Sends to any channel of one broker."""
+    """Sends to any channel of one broker.
+
+    Attributes:
+        sends_at_once: How many sends may be under way at once: more than one where they keep the
+            order in which they were begun, per channel and key, whatever fails.
+    """
+
+    sends_at_once: int
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
         """Send messages and wait for every answer: one for each, None is confirmed.

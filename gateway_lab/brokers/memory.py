@@ -205,6 +205,8 @@ def _valid(handles: Sequence[Handle]) -> Iterator[tuple[Cursor, int]]:
 class MemorySink:
     """Stores at once, so that each answer is the truth; see `contract.Sink`."""
 
+    sends_at_once = 1
+
     def __init__(self, server: MemoryServer, protocol: Protocol) -> None:
         self._server, self._protocol = server, protocol
         self._is_closed = False

@@ -53,6 +53,8 @@ _NO_QUEUE = Failure(FailureClass.UNROUTABLE, "no queue takes the channel")
 class RabbitmqSink:
     """Sends to any queue and exchange of one virtual host."""
 
+    sends_at_once = 1
+
     def __init__(self, link: Link) -> None:
         self._link = link
         self._lanes: dict[str, _Lane] = {}

@@ -33,6 +33,8 @@ class RedisSink:
         longest_bytes: The longest body or header; a server hangs up when it gets a longer one.
     """
 
+    sends_at_once = 1
+
     def __init__(self, line: Line) -> None:
         self.longest_bytes = CARRIES.body_bytes
         self._line = line

@@ -1,18 +1,20 @@
 """A lane: the deliveries of one source to one broker, in order.
 
-One send is under way at a time and the next one takes whatever has come meanwhile: order needs no
-bookkeeping while all is well, and batches grow with the time that the broker takes.
+A send takes whatever has come while others were under way, so batches grow with the time that the
+broker takes. Most brokers have one send at a time; one that keeps order by itself has several.
+Answers are taken in the order of the sends, so that what failed is tried again in order.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Final
+from typing import Final, TypeAlias
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Sink
 from gateway_lab.gateway.counters import Counters
@@ -21,6 +23,8 @@ from gateway_lab.gateway.sending import Sending
 
 SEND_LIMIT: Final = 1_000
 """Deliveries sent at once at most."""
+
+Answers: TypeAlias = list[Failure | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,13 @@ class Lane:
     def __init__(self, sink: Sink, backoff: Backoff, counters: Counters, ends: Ends) -> None:
         self._sink, self._counters, self._ends = sink, counters, ends
         self._queue: list[Sending] = []
+        self._flying: deque[tuple[list[Sending], asyncio.Task[Answers]]] = deque()
         self._wake = asyncio.Event()
         self._retries = Retries(backoff)
+
+    def change(self, backoff: Backoff) -> None:
+        """Wait so from now on, between tries."""
+        self._retries.backoff = backoff
 
     def put(self, sendings: Sequence[Sending]) -> None:
         """Take deliveries, behind those that were taken before."""
@@ -51,18 +60,44 @@ class Lane:
         Raises:
             BrokerError: A failure of class `configuration`.
         """
-        while True:
-            await self._work()
-            while batch := self._take():
-                answers = await self._sink.send([sending.outgoing for sending in batch])
-                self._sort(batch, answers)
+        try:
+            while True:
+                while self._may_send() and (batch := self._take()):
+                    self._send(batch)
+                await self._news()
+                while self._flying and self._flying[0][1].done():
+                    batch, send = self._flying.popleft()
+                    self._sort(batch, send.result())
+        finally:
+            await self._abandon()
 
-    async def _work(self) -> None:
-        """Wait until something came or is due."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._retries.pause(monotonic())):
-                await self._wake.wait()
+    def _may_send(self) -> bool:
+        """Say whether one more send may be under way; after a failure they go one by one."""
+        return len(self._flying) < (1 if self._retries else self._sink.sends_at_once)
+
+    def _send(self, batch: list[Sending]) -> None:
+        send = asyncio.ensure_future(self._sink.send([each.outgoing for each in batch]))
+        send.add_done_callback(lambda _: self._wake.set())
+        self._flying.append((batch, send))
+
+    async def _news(self) -> None:
+        """Wait until something came, was answered, or is due."""
+        if self._retries:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._retries.pause(monotonic())):
+                    await self._wake.wait()
+        else:
+            await self._wake.wait()
         self._wake.clear()
+
+    async def _abandon(self) -> None:
+        """Send nothing more; what has no answer yet comes again with its message."""
+        sends = [send for _, send in self._flying]
+        for send in sends:
+            send.cancel()
+        await asyncio.gather(*sends, return_exceptions=True)
+
+    # --- what is sent next ---
 
     def _take(self) -> list[Sending]:
         """Take what is due, then what has come, without what must wait behind its key."""
@@ -77,17 +112,22 @@ class Lane:
         batch, self._queue = self._queue[:SEND_LIMIT], self._queue[SEND_LIMIT:]
         return batch
 
-    def _sort(self, batch: Sequence[Sending], answers: Sequence[Failure | None]) -> None:
+    # --- what became of it ---
+
+    def _sort(self, batch: Sequence[Sending], answers: Answers) -> None:
         """Part what has come to its end from what is tried again."""
         if not self._retries and not any(answers):
             self._ends.confirmed(batch)
             return
-        pairs = list(zip(batch, answers, strict=True))
-        self._ends.confirmed([sending for sending, failure in pairs if failure is None])
         now = datetime.now(UTC)
-        for sending, failure in pairs:
+        confirmed: list[Sending] = []
+        for sending, failure in zip(batch, answers, strict=True):
             if failure is not None:
                 self._fail(sending, failure, now)
+                continue
+            confirmed.append(sending)
+            self._counters.overtaken += self._retries.is_overtaken(sending)
+        self._ends.confirmed(confirmed)
         self._retries.schedule(monotonic())
 
     def _fail(self, sending: Sending, failure: Failure, now: datetime) -> None:

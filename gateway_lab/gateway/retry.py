@@ -62,7 +62,7 @@ class Retries:
     """The deliveries of one lane that failed in a way that passes; it has no clock of its own."""
 
     def __init__(self, backoff: Backoff) -> None:
-        self._backoff = backoff
+        self.backoff = backoff
         self._channels: dict[str, _Waiting] = {}
 
     def __bool__(self) -> bool:
@@ -91,6 +91,11 @@ class Retries:
         waiting.sendings.append(sending)
         return True
 
+    def is_overtaken(self, sending: Sending) -> bool:
+        """Say whether one that was ahead of it waits for its next try."""
+        waiting = self._channels.get(sending.outgoing.channel)
+        return waiting is not None and order_key(sending) in waiting.keys
+
     def failed(self, sending: Sending) -> None:
         """Keep a delivery for the next try."""
         waiting = self._channels.setdefault(sending.outgoing.channel, _Waiting())
@@ -105,4 +110,4 @@ class Retries:
                 del self._channels[channel]
             elif waiting.due is None:
                 waiting.tries += 1
-                waiting.due = now + self._backoff.pause(waiting.tries)
+                waiting.due = now + self.backoff.pause(waiting.tries)
