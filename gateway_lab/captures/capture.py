@@ -111,7 +111,7 @@ class Capture:
             start: A datetime or ISO 8601 text; without an offset it means UTC.
             end: Likewise.
         """
-        first, behind = _utc(start), _utc(end)
+        first, behind = as_utc(start), as_utc(end)
         return self._narrowed(
             self.frame.filter(pl.col("received").is_between(first, behind, closed="left"))
         )
@@ -150,7 +150,7 @@ class Capture:
         if config is None:
             return profile
         counted, invalid = judged_frames(
-            self.frame, _plan_of(config), sources=sources or {}, is_handled=self._is_handled
+            self.frame, plan_of(config), sources=sources or {}, is_handled=self._is_handled
         )
         return replace(profile, sources=counted, invalid=invalid)
 
@@ -167,7 +167,7 @@ class Capture:
             CaptureError: The config has errors.
             ReplayError: `sources` names what the config does not have.
         """
-        plan = _plan_of(config)
+        plan = plan_of(config)
         frame = mask_frame(self.frame, plan, sources=sources or {}, is_handled=self._is_handled)
         masked = tuple(dict.fromkeys((*self.metadata.masked, *masked_names(plan))))
         return Capture(frame, replace(self.metadata, masked=masked, digest=None))
@@ -233,7 +233,12 @@ class Capture:
         return f"<div>{escape(repr(self))}<table><tr>{head}</tr>{body}</table></div>"
 
 
-def _plan_of(config: GatewayConfig) -> Plan:
+def plan_of(config: GatewayConfig) -> Plan:
+    """Compile a config.
+
+    Raises:
+        CaptureError: It has errors.
+    """
     compiled = compile_plan(config)
     if compiled.plan is None:
         errors = [each for each in compiled.findings if each.severity is Severity.ERROR]
@@ -243,7 +248,12 @@ def _plan_of(config: GatewayConfig) -> Plan:
     return compiled.plan
 
 
-def _utc(moment: datetime | str) -> datetime:
+def as_utc(moment: datetime | str) -> datetime:
+    """Read a moment; without an offset it means UTC.
+
+    Raises:
+        CaptureError: It is a text that is not ISO 8601.
+    """
     if isinstance(moment, str):
         try:
             moment = datetime.fromisoformat(moment)

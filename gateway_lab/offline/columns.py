@@ -225,24 +225,39 @@ class Stream:
 
     def _combine(self, columns: dict[str, Column]) -> Grid:
         if any(column.codes is None for column in columns.values()):
-            rows = [column.rows.alias(name) for name, column in columns.items()]
-            ones = pl.repeat(1, self.count, dtype=pl.UInt32, eager=True).alias("messages")
-            return Grid(pl.DataFrame([*rows, ones, self.judged.sizes.alias("bytes")]), None)
+            values = pl.DataFrame([column.rows.alias(name) for name, column in columns.items()])
+            return Grid(weighed(values, None, self.judged.sizes), None)
         nothing = (pl.zeros(self.count, dtype=pl.UInt8, eager=True), 1)
         coded = [(c.codes, len(c.values)) for c in columns.values() if c.codes is not None]
         combined = combine(coded or [nothing])
-        weights = (
-            pl.DataFrame({"index": combined.index, "bytes": self.judged.sizes})
-            .group_by("index")
-            .agg(messages=pl.len(), bytes=pl.col("bytes").cast(pl.Int64).sum())
-            .sort("index")
-            .drop("index")
+        values = pl.DataFrame(
+            [
+                column.values.gather(codes).alias(name)
+                for (name, column), codes in zip(columns.items(), combined.codes, strict=False)
+            ]
         )
-        values = [
-            column.values.gather(codes).alias(name)
-            for (name, column), codes in zip(columns.items(), combined.codes, strict=False)
-        ]
-        return Grid(pl.DataFrame(values).hstack(weights) if values else weights, combined.index)
+        return Grid(weighed(values, combined.index, self.judged.sizes), combined.index)
+
+
+def weighed(values: pl.DataFrame, index: pl.Series | None, sizes: pl.Series) -> pl.DataFrame:
+    """Add `messages` and `bytes` to each row.
+
+    Args:
+        values: Distinct combinations, or one row a message; without columns it is one combination.
+        index: Per message its row; None: the rows are the messages.
+        sizes: Bytes of each message.
+    """
+    if index is None:
+        ones = pl.repeat(1, len(sizes), dtype=pl.UInt32, eager=True).alias("messages")
+        return values.hstack([ones, sizes.alias("bytes")])
+    weights = (
+        pl.DataFrame({"index": index, "bytes": sizes})
+        .group_by("index")
+        .agg(messages=pl.len(), bytes=pl.col("bytes").cast(pl.Int64).sum())
+        .sort("index")
+        .drop("index")
+    )
+    return values.hstack(weights) if values.width else weights
 
 
 def _encoded(wrong: pl.Series, values: pl.Series) -> Column:

@@ -7,9 +7,7 @@ from concurrent.futures import Executor
 
 from gateway_lab.captures.capture import Capture
 from gateway_lab.config.gateway_config import GatewayConfig
-from gateway_lab.offline.books import check_books
-from gateway_lab.offline.summary import Replay
-from gateway_lab.offline.tally import Tally, tally
+from gateway_lab.offline.summary import Replay, counted
 from gateway_lab.offline.tasks import make_run
 
 
@@ -41,8 +39,4 @@ def replay(
         ReplayError: The config has errors (all are named), or `sources` names what it lacks.
     """
     run, findings = make_run(config, capture, executor=executor, sources=sources)
-    books = Tally()
-    for part in run.ask(tally, "replay"):
-        books.add(part)
-    check_books(books)
-    return Replay(run, books, findings)
+    return Replay(run, counted(run), findings)

@@ -7,17 +7,18 @@ they are made part by part when they are collected, so filter and select before.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property, partial
 
 import polars as pl
 
-from gateway_lab.captures.capture import Capture
+from gateway_lab.captures.capture import Capture, as_utc
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.findings import Finding
 from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.batched import batch_frame
-from gateway_lab.offline.books import Books, RouterBook, TargetBook
+from gateway_lab.offline.books import Books, RouterBook, TargetBook, check_books
 from gateway_lab.offline.deliveries import DELIVERIES, RENDERED, deliveries, spans
 from gateway_lab.offline.lazily import lazily
 from gateway_lab.offline.one_by_one import mismatches
@@ -36,7 +37,7 @@ from gateway_lab.offline.samples import (
     mask_channels,
     sample,
 )
-from gateway_lab.offline.tally import Tally, nonzero
+from gateway_lab.offline.tally import Tally, nonzero, tally
 from gateway_lab.offline.tasks import Run
 from gateway_lab.offline.text import as_html, as_text
 from gateway_lab.offline.unread import unread
@@ -256,6 +257,22 @@ class Replay:
         """
         return sample(self.run, n=n, seed=seed, where=checked_filters(self.run.plan, where))
 
+    def between(self, start: datetime | str, end: datetime | str) -> Replay:
+        """Look at what was received from `start` on and before `end`; nothing is decoded again.
+
+        It is the replay of `capture.between(start, end)`, without the work that was done already.
+
+        Args:
+            start: A datetime or ISO 8601 text; without an offset it means UTC.
+            end: Likewise.
+        """
+        run = replace(
+            self.run,
+            capture=self.capture.between(start, end),
+            window=(as_utc(start), as_utc(end)),
+        )
+        return Replay(run, counted(run), self.compiled)
+
     # --- how ---
 
     def _router_book(self, router: str) -> RouterBook:
@@ -337,6 +354,15 @@ class Replay:
 
     def _repr_html_(self) -> str:
         return as_html(repr(self), (self.routers(), self.targets()))
+
+
+def counted(run: Run) -> Tally:
+    """Count all that a run looks at; the books must balance."""
+    books = Tally()
+    for part in run.ask(tally, "replay"):
+        books.add(part)
+    check_books(books)
+    return books
 
 
 def _unless(values: tuple[object, ...], is_unknown: bool) -> tuple[object, ...]:  # noqa: FBT001

@@ -102,7 +102,7 @@ def _count_reason(into: dict[tuple[str, str], int], source: str, reason: str, co
 
 def tally(seen: View) -> Tally:
     """Count everything in a part."""
-    books = Tally(seen.part.rows, seen.no_source, dict(seen.not_replayed), dict(seen.bound))
+    books = Tally(seen.messages, seen.no_source, dict(seen.not_replayed), dict(seen.bound))
     for source, count in seen.bound.items():
         for router in seen.plan.sources[source].routers:
             books.due[source, router] = (count, 0)

@@ -22,6 +22,7 @@ from gateway_lab.config.load import parse_config
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ReplayError
 from gateway_lab.findings import Finding, Severity
+from gateway_lab.offline.between import Window
 from gateway_lab.offline.masked import masked_plan
 from gateway_lab.offline.parts import Part, parts_of
 from gateway_lab.offline.progress import watched
@@ -41,6 +42,7 @@ class Task(Generic[T]):
     part: Part
     sources: Sources
     is_handled: bool
+    window: Window | None
     ask: Question[T]
 
     def __call__(self) -> T:
@@ -48,7 +50,14 @@ class Task(Generic[T]):
         plan = _plan_of(self.config)
         if self.part.masked:
             plan, _ = masked_plan(plan)
-        return self.ask(view(plan, self.part, sources=self.sources, is_handled=self.is_handled))
+        seen = view(
+            plan,
+            self.part,
+            sources=self.sources,
+            is_handled=self.is_handled,
+            window=self.window,
+        )
+        return self.ask(seen)
 
 
 @lru_cache(maxsize=4)
@@ -97,6 +106,7 @@ class Run:
     parts: tuple[Part, ...]
     sources: Sources = field(default_factory=dict)
     executor: Executor | None = None
+    window: Window | None = None
 
     @property
     def is_handled(self) -> bool:
@@ -106,7 +116,13 @@ class Run:
     def views(self) -> Iterator[View]:
         """Look at the parts in this process, one after the other."""
         for part in self.parts:
-            yield view(self.plan, part, sources=self.sources, is_handled=self.is_handled)
+            yield view(
+                self.plan,
+                part,
+                sources=self.sources,
+                is_handled=self.is_handled,
+                window=self.window,
+            )
 
     def ask(self, question: Question[T], label: str) -> Iterator[T]:
         """Answer a question for every part, in their order; long work shows its progress."""
@@ -131,6 +147,7 @@ class Run:
                     part=part,
                     sources=self.sources,
                     is_handled=self.is_handled,
+                    window=self.window,
                     ask=question,
                 )
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -12,6 +12,7 @@ from gateway_lab.captures.binding import Sources, bind
 from gateway_lab.captures.mask import masked_type
 from gateway_lab.config.plan import INVALID, Plan, SourcePlan
 from gateway_lab.events.event_type import EventType
+from gateway_lab.offline.between import Narrowed, Window, narrow_places, within
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.message_columns import message_column
 from gateway_lab.offline.parts import Part
@@ -38,6 +39,7 @@ class View:
     """A part as a plan sees it.
 
     Attributes:
+        messages: How many there are.
         streams: Messages with an event type, or without one where the source has none.
         untyped: Messages whose `by` chose no event type.
         bound: Source name to the messages that its routers see.
@@ -47,6 +49,7 @@ class View:
 
     plan: Plan
     part: Part
+    messages: int
     streams: tuple[Stream, ...]
     untyped: tuple[Untyped, ...]
     bound: dict[str, int]
@@ -61,6 +64,7 @@ def view(
     sources: Sources,
     is_handled: bool = False,
     bound: Mapping[str, list[int]] | None = None,
+    window: Window | None = None,
 ) -> View:
     """Bind the messages of a part to the sources of a plan, and choose their event types.
 
@@ -70,8 +74,12 @@ def view(
         sources: Where sources are to be found in the capture instead, see `captures/binding.py`.
         is_handled: Whether the bodies are what handlers returned.
         bound: Source name to places, where that is settled already; `sources` is not asked then.
+        window: Only what was received in it.
     """
     places = places_of(part)
+    inside = None if window is None else within(part, window)
+    if inside is not None:
+        places = narrow_places(places, inside)
     bound = bind(plan.sources, places.names, sources) if bound is None else bound
     counts = {name: sum(places.counts[at] for at in found) for name, found in bound.items()}
     waiting = {name for name in bound if plan.sources[name].handled and not is_handled}
@@ -83,7 +91,8 @@ def view(
     with ThreadPoolExecutor(1) as beside:
         beside.submit(look_ahead, part, targets)
         for name, numbers in replayed.items():
-            for found in _split(plan.sources[name], part, places, numbers):
+            for whole in _split(plan.sources[name], part, places, numbers):
+                found = whole if inside is None else _narrowed(whole, inside, window)
                 if isinstance(found, Stream):
                     found.prepare(read_by(plan, found))
                     streams.append(found)
@@ -92,12 +101,21 @@ def view(
     return View(
         plan=plan,
         part=part,
+        messages=sum(places.counts),
         streams=tuple(streams),
         untyped=tuple(untyped),
         bound={name: count for name, count in counts.items() if name not in waiting},
-        no_source=part.rows - sum(places.counts[number] for number in claimed),
+        no_source=sum(n for at, n in enumerate(places.counts) if at not in claimed),
         not_replayed={name: counts[name] for name in counts if name in waiting},
     )
+
+
+def _narrowed(
+    whole: Stream | Untyped, inside: pl.Series, window: Window | None
+) -> Stream | Untyped:
+    if isinstance(whole, Stream):
+        return Narrowed.of(whole, inside, window)
+    return replace(whole, rows=whole.rows.filter(inside.gather(whole.rows)))
 
 
 def read_by(plan: Plan, stream: Stream) -> list[Reference]:
