@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -18,7 +18,7 @@ from gateway_lab.captures.read import scan_capture
 from gateway_lab.config.load import read_config
 from gateway_lab.messages.message import Message
 from gateway_lab.offline.run import replay
-from tests.live.clients import Fetched
+from tests.live.client_messages import Fetched
 from tests.live.equal import (
     Stage,
     Written,
@@ -40,12 +40,6 @@ class MemoryClient:
 
     def __init__(self, url: str) -> None:
         self._server = server_at(url)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Keep nothing open."""
 
     async def create(self, channels: Iterable[str]) -> None:
         self._server.create(channels)

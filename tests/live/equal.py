@@ -30,6 +30,7 @@ from gateway_lab.messages.headers import Headers, header_text
 from gateway_lab.messages.message import Message
 from gateway_lab.offline.run import replay
 from gateway_lab.offline.summary import Replay
+from gateway_lab.protocols.protocol import is_plain
 from gateway_lab.protocols.registry import PROTOCOLS
 from tests.live.clients import Client
 from tests.live.process import Process
@@ -117,7 +118,6 @@ def capture_of(messages: Sequence[Message], path: Path) -> Capture:
 
 def arrived(broker: str, protocol: str, channel: str, message: Message) -> Written:
     """Read a stored message as one delivery or letter."""
-    is_control = PROTOCOLS[protocol].is_control
     told = {name: value.decode() for name, value in message.headers if name.startswith("x-gw-")}
     ways = (told.get("x-gw-dlq-router"), told.get("x-gw-dlq-route"))
     return Written(
@@ -127,7 +127,7 @@ def arrived(broker: str, protocol: str, channel: str, message: Message) -> Writt
         broker=broker,
         channel=channel,
         key=message.key,
-        headers=tuple(each for each in message.headers if not is_control(each[0].lower())),
+        headers=without_control(message.headers, protocol),
         body=message.body,
         time=message.timestamp,
     )
@@ -184,7 +184,7 @@ def as_carried(written: Written, protocol: str) -> Written:
     if time is not None and carries.timestamp == "native":
         time = time.replace(microsecond=time.microsecond // 1_000 * 1_000)
     if written.reason is None:
-        return written._replace(time=time)
+        return written._replace(time=time, headers=without_control(written.headers, protocol))
     passing = [each for each in written.headers if passes(protocol, *each)]
     return written._replace(
         time=time,
@@ -195,18 +195,17 @@ def as_carried(written: Written, protocol: str) -> Written:
     )
 
 
+def without_control(headers: Headers, protocol: str) -> Headers:
+    """Leave away what the gateway and the server have for themselves."""
+    is_control = PROTOCOLS[protocol].is_control
+    return tuple(each for each in headers if not is_control(each[0].lower()))
+
+
 def passes(protocol: str, name: str, value: bytes) -> bool:
     """Say whether a protocol can carry a header that is not its own."""
     known = PROTOCOLS[protocol]
     is_its_own = known.is_control(name.lower()) or known.check_header(name)
     return not is_its_own and (known.carries.binary or is_plain(value))
-
-
-def is_plain(value: bytes) -> bool:
-    try:
-        return not _CONTROL.search(value.decode())
-    except UnicodeDecodeError:
-        return False
 
 
 # --- the stage ---

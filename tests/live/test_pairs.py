@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
 from itertools import count, cycle
 from pathlib import Path
 from time import monotonic
@@ -23,10 +22,11 @@ from gateway_lab.captures.read import scan_capture
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config, read_config
 from gateway_lab.messages.message import Message
+from gateway_lab.protocols.protocol import is_plain
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.testing.servers import SERVERS
-from tests.live.clients import CLIENTS, Client
-from tests.live.equal import NUMBER, Stage, agrees, captured, is_plain, numbered, until
+from tests.live.clients import Fresh
+from tests.live.equal import NUMBER, Stage, agrees, captured, numbered, until
 from tests.live.process import Process
 
 pytestmark = [pytest.mark.broker, pytest.mark.anyio, pytest.mark.timeout(900)]
@@ -111,6 +111,7 @@ ODDITIES: Sequence[dict[str, Any]] = [
     {"headers": (("h", b"1"), ("h", b"2"), ("H", b"3"))},
     {"headers": (("binary", b"\x00\xfe\xff"),)},
     {"headers": (("text", "grün ✓".encode()), ("empty", b""))},
+    {"headers": (("blanks", b" at ends "),)},
     {"headers": (("a/b", b"no token of HTTP"),)},
     {"headers": (("body", b"the name of a field"),)},
     {"headers": (("CC", b"other"), ("Nats-Rollup", b"all"), ("__connect.errors.topic", b"t"))},
@@ -149,42 +150,24 @@ def publishable(message: Message, protocol: str, number: int) -> Message:
     )
 
 
-Server = tuple[str, Client]
-"""An address, and a client of it."""
-
-
-@pytest.fixture
-async def servers(
-    request: pytest.FixtureRequest,
-) -> AsyncIterator[Callable[[str], Awaitable[Server]]]:
-    """Yield what starts a server of a protocol if it does not run yet."""
-    async with AsyncExitStack() as stack:
-
-        async def server(protocol: str) -> Server:
-            url: str = request.getfixturevalue(f"{protocol}_server").url
-            return url, await stack.enter_async_context(CLIENTS[protocol](url))
-
-        yield server
-
-
-Servers = Callable[[str], Awaitable[Server]]
-
-
-async def set_up(config: GatewayConfig, servers: Servers, folder: Path) -> Stage:
-    """Put a config on real servers."""
-    found = {alias: await servers(protocol) for alias, protocol in config.brokers.items()}
-    urls = {alias: url for alias, (url, _) in found.items()}
-    return Stage(config, urls, {alias: client for alias, (_, client) in found.items()}, folder)
+def set_up(config: GatewayConfig, request: pytest.FixtureRequest, folder: Path) -> Stage:
+    """Put a config on real servers; one starts when its protocol is first asked for."""
+    urls = {
+        alias: request.getfixturevalue(f"{protocol}_server").url
+        for alias, protocol in config.brokers.items()
+    }
+    clients = {alias: Fresh(protocol, urls[alias]) for alias, protocol in config.brokers.items()}
+    return Stage(config, urls, clients, folder)
 
 
 @pytest.mark.parametrize("target", SERVERS)
 @pytest.mark.parametrize("source", SERVERS)
 async def test_what_arrives_is_what_the_replay_of_the_tap_says(
-    servers: Servers, source: str, target: str, tmp_path: Path
+    request: pytest.FixtureRequest, source: str, target: str, tmp_path: Path
 ) -> None:
     name = f"pair-{source}-{target}-{next(RUNS)}"
     config = parse_config(PAIR % {"source": source, "target": target, "name": name})
-    stage = await set_up(config, servers, tmp_path)
+    stage = set_up(config, request, tmp_path)
     await stage.prepare(list(traffic(N, source, f"{name}.in")))
     began = monotonic()
     await stage.run(N)
@@ -192,7 +175,6 @@ async def test_what_arrives_is_what_the_replay_of_the_tap_says(
     told = await stage.compare()
     assert stage.stats is not None
     agrees(stage.stats, told)
-    await stage.clear()
     write_result(pair=f"{source} to {target}", messages=N, seconds=round(seconds, 1))
 
 
@@ -207,10 +189,10 @@ def business() -> list[Message]:
 
 
 async def test_the_shipped_config_does_on_four_servers_what_its_replay_says(
-    servers: Servers, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     messages = business()
-    stage = await set_up(read_config(DATA / "business.yaml"), servers, tmp_path)
+    stage = set_up(read_config(DATA / "business.yaml"), request, tmp_path)
     await stage.prepare(messages)
     await stage.run(len(messages))
     told = await stage.compare()
@@ -220,11 +202,11 @@ async def test_the_shipped_config_does_on_four_servers_what_its_replay_says(
 
 
 async def test_what_a_notebook_exported_runs_unchanged(
-    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exported = run_notebook("04_diff_and_release", monkeypatch)["folder"] / "routes.prod.yaml"
     messages = business()
-    stage = await set_up(read_config(exported), servers, tmp_path)
+    stage = set_up(read_config(exported), request, tmp_path)
     told = await stage.prepare(messages)
     group = f"{stage.config.name}.business"
     async with Process(exported, stage.environ) as process:
