@@ -8,6 +8,7 @@ kafka_source.py      reading and settling, in the event loop
 kafka_consumer.py    the thread behind it, which owns the consumer
 kafka_shelf.py       what lies between the two
 kafka_watermark.py   how far a partition may be committed
+kafka_note.py        how often messages were read, kept with what is committed
 kafka_messages.py    from the client's messages to ours
 kafka_sink.py        sending with confirmation
 """

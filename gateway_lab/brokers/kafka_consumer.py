@@ -58,22 +58,22 @@ class _Partition:
     """A partition that this member has.
 
     Attributes:
-        committed: What the broker has confirmed; None before the first time.
+        committed: The offset and the note that the broker has; None before the first time.
     """
 
     topic: str
     number: int
     mark: Watermark
-    committed: int | None
+    committed: tuple[int, str] | None
     text: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.text = str(self.number)
 
     def uncommitted(self) -> list[TopicPartition]:
-        position = self.mark.position
-        is_done = position == self.committed
-        return [] if is_done else [TopicPartition(self.topic, self.number, position)]
+        position, note = self.mark.position, self.mark.note
+        is_done = (position, note) == self.committed
+        return [] if is_done else [TopicPartition(self.topic, self.number, position, note)]
 
 
 class ConsumerThread(threading.Thread):
@@ -204,9 +204,9 @@ class ConsumerThread(threading.Thread):
             offset: Any = each.offset()
             key: Any = each.topic(), each.partition()
             partition = self._partitions.get(key)
-            if partition is not None and partition.mark.read(offset):
+            if partition is not None and (times := partition.mark.read(offset)) is not None:
                 message = read_message(each, offset, partition.text, self._alias, received)
-                reads.append((partition.mark, offset, message, 0))
+                reads.append((partition.mark, offset, message, times))
         if reads:
             self._shelf.put(reads)
             self._wake()
@@ -223,6 +223,7 @@ class ConsumerThread(threading.Thread):
             if mark in self._leaving:
                 mark.cut(offset)
             elif mark.is_open(offset) and not mark.is_closed:
+                mark.read_again(offset)
                 back.append((mark, offset, message, attempts + 1))
         if back:
             self._shelf.put_back(back)
@@ -275,18 +276,18 @@ class ConsumerThread(threading.Thread):
         for each in offsets:
             partition = self._partitions.get((each.topic, each.partition))
             if partition and error is None and each.error is None:
-                partition.committed = each.offset
+                partition.committed = each.offset, each.metadata or ""
 
     # --- partitions come and go ---
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         starts: list[TopicPartition] = []
         try:
-            for each, committed in self._ask(lambda: self._committed_offsets(partitions)):
-                start = self._start(each, committed)
-                mark = Watermark(start)
+            for each in self._ask(lambda: self._committed_offsets(partitions)):
+                start = self._start(each, each.offset)
+                mark = Watermark(start, each.metadata)
                 key = (each.topic, each.partition)
-                known = committed if committed == start else None
+                known = (start, each.metadata or "") if each.offset == start else None
                 self._partitions[key] = _Partition(*key, mark, known)
                 starts.append(TopicPartition(*key, start))
         except BrokerError as error:
@@ -295,14 +296,12 @@ class ConsumerThread(threading.Thread):
         if self._is_paused:
             consumer.pause(starts)
 
-    def _committed_offsets(
-        self, partitions: list[TopicPartition]
-    ) -> list[tuple[TopicPartition, int]]:
+    def _committed_offsets(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         answers = self._consumer.committed(partitions, timeout=_ASK_S)
         for each in answers:
             if each.error:
                 raise KafkaException(each.error)
-        return [(each, each.offset) for each in answers]
+        return answers
 
     def _start(self, partition: TopicPartition, committed: int) -> int:
         """Say where to begin: where it was left, or at the first message if it never was read."""
@@ -371,6 +370,9 @@ class ConsumerThread(threading.Thread):
     def _end(self) -> None:
         self._is_stopping = True
         self._serve()
+        for mark, offset, _, times in self._shelf.remove(lambda _: True):
+            if times == mark.times_before(offset):  # it was never handed out here
+                mark.cut(offset)
         deadline = time.monotonic() + _LAST_COMMIT_S
         with suppress(KafkaException, RuntimeError):
             self._commit()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway_lab.brokers.kafka_note import Past, write_note
+
 
 class Watermark:
     """Follows one partition from the moment it is assigned until it is revoked.
@@ -13,18 +15,20 @@ class Watermark:
 
     Args:
         start: The offset that reading begins at.
+        note: What the group has committed with it.
 
     Attributes:
         end: One past the last offset that was read, or `start`.
         is_closed: Whether the partition was revoked or lost.
     """
 
-    __slots__ = ("_open", "end", "is_closed")
+    __slots__ = ("_open", "_past", "end", "is_closed")
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, note: str | None = None) -> None:
         self.end = start
         self.is_closed = False
-        self._open: dict[int, None] = {}  # a dictionary keeps the order of reading
+        self._past = Past(start, note)
+        self._open: dict[int, int] = {}  # how often each was read, in the order of reading
 
     @property
     def position(self) -> int:
@@ -36,13 +40,30 @@ class Watermark:
         """Whether everything that was read is done."""
         return not self._open
 
-    def read(self, offset: int) -> bool:
-        """Take in an offset; False if it, or one behind it, was read before."""
+    @property
+    def note(self) -> str:
+        """What to commit with `position`: how often what is open was read."""
+        return write_note(self.position, self.end, self._open)
+
+    def read(self, offset: int) -> int | None:
+        """Take in an offset; return how often members that are gone have read it.
+
+        None if it, or one behind it, was read here before.
+        """
         if offset < self.end:
-            return False
-        self._open[offset] = None
+            return None
+        times = self.times_before(offset)
+        self._open[offset] = times + 1
         self.end = offset + 1
-        return True
+        return times
+
+    def times_before(self, offset: int) -> int:
+        """Say how often members that are gone have read an offset."""
+        return self._past.times(offset) if offset < self._past.end else 0
+
+    def read_again(self, offset: int) -> None:
+        """Take in that an open offset is handed out once more."""
+        self._open[offset] += 1
 
     def is_open(self, offset: int) -> bool:
         """Say whether an offset was read and is not done."""

@@ -7,6 +7,7 @@ import pickle
 import random
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -301,8 +302,17 @@ class ReadingTests(ConnectorTests):
         assert await self.reopen(rig, channel) == []
 
 
-async def read_and_die(rig: CrashRig, channel: str, n: int) -> None:
-    """Read messages in a process that is then killed, without settling any."""
+async def read_and_die(
+    rig: CrashRig, channel: str, n: int, ready: Callable[[], Awaitable[object]] | None = None
+) -> None:
+    """Read messages in a process that is then killed, without settling any.
+
+    Args:
+        rig: Whose connector reads.
+        channel: Where.
+        n: How many messages.
+        ready: What to wait for before it is killed.
+    """
     given = pickle.dumps(([rig.address(channel)], rig.options))
     code = _READER.format(program=rig.program(), given=given, n=n)
     process = await asyncio.create_subprocess_exec(
@@ -311,6 +321,8 @@ async def read_and_die(rig: CrashRig, channel: str, n: int) -> None:
     try:
         assert process.stdout is not None
         assert await soon(process.stdout.readline()) == b"read\n"
+        if ready is not None:
+            await soon(ready())
     finally:
         process.kill()
         await process.wait()

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any, Self, cast
 
@@ -19,6 +20,7 @@ from gateway_lab.brokers.kafka_source import KafkaSource
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.kafka import SourceOptions
+from gateway_lab.testing.connector_reading import read_and_die
 from gateway_lab.testing.connector_rig import (
     LIMIT_S,
     Reading,
@@ -98,7 +100,7 @@ class KafkaRig:
     features = frozenset(
         {"attempts", "crash", "cuts", "groups", "looks", "order", "stops", "unroutable"}
     )
-    options = SourceOptions()
+    options: object = SourceOptions()
 
     def __init__(self, server: KafkaServer, proxy: Proxy) -> None:
         self.server, self._proxy = server, proxy
@@ -198,10 +200,20 @@ class KafkaRig:
 
     async def committed(self, group: str, channel: str, partition: int = 0) -> int:
         """Return what a group has committed."""
+        return (await self._committed(group, channel, partition)).offset
+
+    async def note(self, group: str, channel: str) -> str:
+        """Return the text that a group has committed with its place."""
+        return (await self._committed(group, channel, 0)).metadata or ""
+
+    async def has_note(self, group: str, channel: str, text: str) -> bool:
+        return await self.note(group, channel) == text
+
+    async def _committed(self, group: str, channel: str, partition: int) -> TopicPartition:
         consumer = Consumer({**self.settings, "group.id": group})
         asked = [TopicPartition(channel, partition)]
         [got] = await asyncio.to_thread(consumer.committed, asked, LIMIT_S)
-        return got.offset
+        return got
 
 
 def headers_of(message) -> tuple[tuple[str, bytes], ...]:
@@ -317,6 +329,41 @@ async def test_nothing_is_committed_above_a_message_in_hand(
     await soon(reading.source.settle(reading.handles[:5] + reading.handles[6:]))
     await soon(broker.close())
     assert await rig.committed(f"{rig.gateway}.reader", topic) == 5
+
+
+async def test_how_often_a_message_was_read_outlives_the_process(rig: KafkaRig) -> None:
+    topic = await rig.fresh_channel(partitions=1)
+    await rig.publish(topic, [a_message(body) for body in numbers(10)])
+    for times in (1, 2, 3):
+        is_noted = partial(rig.has_note, f"{rig.gateway}.reader", topic, f"gw1:0x{times},10")
+        await read_and_die(rig, topic, 10, partial(eventually, is_noted))
+    await rig.publish(topic, [a_message(body) for body in numbers(10, 10)])
+    broker = await soon(rig.broker())
+    reading = await open_source(rig, broker, topic)
+    await reading.bodies(20)
+    assert reading.attempts == [3] * 10 + [0] * 10
+    await soon(reading.source.settle(reading.handles[:5]))
+    await soon(broker.close())
+    assert await rig.committed(f"{rig.gateway}.reader", topic) == 5
+    assert await rig.note(f"{rig.gateway}.reader", topic) == "gw1:0x4,5x1,15"
+
+
+async def test_what_nobody_was_given_counts_as_never_read(
+    rig: KafkaRig, broker: KafkaBroker
+) -> None:
+    topic = await rig.fresh_channel(partitions=1)
+    await rig.publish(topic, [a_message(body) for body in numbers(50)])
+    reading = await open_source(rig, broker, topic)
+    batch = await soon(reading.source.read(5))
+    thread = cast("KafkaSource", reading.source)._thread
+
+    async def has_fetched_ahead() -> bool:
+        return len(thread._shelf) > 0
+
+    await eventually(has_fetched_ahead)
+    await soon(broker.close())
+    note = await rig.note(f"{rig.gateway}.reader", topic)
+    assert note == f"gw1:0x1,{len(batch.messages)}"
 
 
 # --- members come and go ---
