@@ -47,9 +47,9 @@ def mask_frame(
         finds the body not valid.
     """
     judge = Judge(plan, sources, is_handled=is_handled)
-    _masked(pl.DataFrame(schema=COLUMNS), judge)  # tells of mistakes in `sources` at once
+    mask_batch(pl.DataFrame(schema=COLUMNS), judge)  # tells of mistakes in `sources` at once
     return frame.map_batches(
-        lambda batch: _masked(batch, judge),
+        lambda batch: mask_batch(batch, judge),
         schema={**COLUMNS, INVALID: pl.String()},
         streamable=True,
     )
@@ -72,7 +72,8 @@ def masked_type(event_type: EventType) -> EventType:
 # --- messages ---
 
 
-def _masked(batch: pl.DataFrame, judge: Judge) -> pl.DataFrame:
+def mask_batch(batch: pl.DataFrame, judge: Judge) -> pl.DataFrame:
+    """Mask some rows at once; see `mask_frame`."""
     bodies, keys = batch["body"].to_list(), batch["key"].to_list()
     headers = batch["headers"].to_list() if _masks_headers(judge) else None
     verdicts: list[str | None] = [None] * batch.height

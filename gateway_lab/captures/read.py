@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from gateway_lab.captures.format import (
     check_columns,
     decode_metadata,
 )
+from gateway_lab.captures.journal import JOURNAL_ENDING, read_journal
 from gateway_lab.captures.ndjson import NDJSON_ENDINGS, Origin, read_batches, read_metadata
 from gateway_lab.captures.write import PARQUET_ENDING
 from gateway_lab.errors import CaptureError, did_you_mean
@@ -28,6 +30,7 @@ from gateway_lab.events.timestamps import FIRST_MICROS, LAST_MICROS
 _T = TypeVar("_T")
 
 _TIMES = ("received", "timestamp")
+_TRIES = 3
 
 
 def scan_capture(
@@ -35,6 +38,7 @@ def scan_capture(
 ) -> Capture:
     """Open a capture: a Parquet file, a folder of them, a glob, or an NDJSON file.
 
+    A recording may still go on, or have been cut short: what is in its journal is read, too.
     Only metadata, `seq` and `received` are read now, to check them; the rest is lazy. Files
     of a folder or glob are one capture, in the order of their names.
 
@@ -63,13 +67,26 @@ def _scan(where: Path, origin: Origin) -> Capture:
         msg = "broker, protocol and channel can only be given for NDJSON"
         hint = "leave them out: Parquet has columns for them; NDJSON must end in .ndjson"
         raise CaptureError(msg, where=str(where), hint=hint)
-    paths = _files_at(where)
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):  # a recording goes on: a journal became Parquet
+            return _scan_files(where, _files_at(where))
+    return _scan_files(where, _files_at(where))
+
+
+def _scan_files(where: Path, paths: tuple[Path, ...]) -> Capture:
+    """Open files as one; where a journal is among them, its rows are read now."""
     described = [_describe(each) for each in paths]
-    with_verdicts = _agree([INVALID in schema for schema, _ in described], "masked", where)
+    with_verdicts = _agree([each.is_masked for each in described], "masked", where)
     names = [*COLUMNS, INVALID] if with_verdicts else list(COLUMNS)
-    frame = pl.scan_parquet(list(paths), glob=False, extra_columns="ignore").select(names)
+    is_finished = all(each.rows is None for each in described)
+    frame = (
+        pl.scan_parquet(list(paths), glob=False, extra_columns="ignore").select(names)
+        if is_finished
+        else pl.concat([each.scan(names) for each in described])
+    )
     count = checked_count(frame, where=str(where))
-    return Capture(frame, _joined([metadata for _, metadata in described], count, where), paths)
+    metadata = _joined([each.metadata for each in described], count, where)
+    return Capture(frame, metadata, paths if is_finished else ())
 
 
 def _scan_ndjson(path: Path, origin: Origin) -> Capture:
@@ -141,7 +158,7 @@ def _files_at(where: Path) -> tuple[Path, ...]:
     if where.is_file():
         return (where,)
     if where.is_dir():
-        found = _visible(where, f"*{PARQUET_ENDING}")
+        found = _parts_in(where)
         if not found:
             raise CaptureError(
                 f"this folder has no {PARQUET_ENDING} file",
@@ -153,6 +170,14 @@ def _files_at(where: Path) -> tuple[Path, ...]:
     if not found:
         raise _no_such_file(where)
     return found
+
+
+def _parts_in(folder: Path) -> tuple[Path, ...]:
+    """Find the Parquet files of a folder, and journals that are not Parquet yet."""
+    parts = _visible(folder, f"*{PARQUET_ENDING}")
+    finished = {each.stem for each in parts}
+    journals = _visible(folder, f"*{JOURNAL_ENDING}")
+    return tuple(sorted([*parts, *(each for each in journals if each.stem not in finished)]))
 
 
 def _visible(folder: Path, pattern: str) -> tuple[Path, ...]:
@@ -189,8 +214,30 @@ def _content_hint(folder: Path) -> str:
     return FORMS if names else "it is empty"
 
 
-def _describe(path: Path) -> tuple[pl.Schema, CaptureMetadata]:
-    """Read what stands at the end of a file: its columns and what it says about itself."""
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """A file of a capture.
+
+    Attributes:
+        rows: Of a journal; None for Parquet, which is read when it is asked for.
+    """
+
+    path: Path
+    metadata: CaptureMetadata
+    is_masked: bool
+    rows: pl.DataFrame | None = None
+
+    def scan(self, names: list[str]) -> pl.LazyFrame:
+        """Return its rows."""
+        if self.rows is not None:
+            return self.rows.lazy().select(names)
+        return pl.scan_parquet(self.path, glob=False, extra_columns="ignore").select(names)
+
+
+def _describe(path: Path) -> _Described:
+    """Read what a file says about itself, and of a journal its rows."""
+    if path.suffix == JOURNAL_ENDING:
+        return _describe_journal(path)
     try:
         schema = pl.scan_parquet(path, glob=False).collect_schema()
         text = pl.read_parquet_metadata(path).get(METADATA_KEY)
@@ -198,7 +245,15 @@ def _describe(path: Path) -> tuple[pl.Schema, CaptureMetadata]:
         raise unreadable(str(path), error) from None
     metadata = CaptureMetadata() if text is None else decode_metadata(text, where=str(path))
     check_columns(schema, where=str(path))
-    return schema, metadata
+    return _Described(path, metadata, INVALID in schema)
+
+
+def _describe_journal(path: Path) -> _Described:
+    metadata, chunks = read_journal(path)
+    is_masked = bool(metadata.masked)
+    schema = {**COLUMNS, INVALID: pl.String()} if is_masked else dict(COLUMNS)
+    rows = pl.concat([pl.DataFrame(schema=schema), *chunks])
+    return _Described(path, metadata, is_masked, rows)
 
 
 def _joined(parts: Sequence[CaptureMetadata], count: int, where: Path) -> CaptureMetadata:

@@ -89,7 +89,7 @@ def replaced(path: Path) -> Iterator[Path]:
         yield partial
         _flush(partial, os.O_RDWR)
         partial.replace(path)
-        _flush(path.parent, os.O_RDONLY)
+        flush_folder(path.parent)
     except (OSError, pl.exceptions.ComputeError) as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -138,6 +138,11 @@ def _lazily(batches: Iterable[pl.DataFrame], schema: dict[str, pl.DataType]) -> 
 def _rows_of_a_group(first: pl.DataFrame) -> int:
     bytes_a_row = first.estimated_size() / max(first.height, 1)
     return max(500, min(ROW_GROUP_ROWS, int(ROW_GROUP_BYTES / max(bytes_a_row, 1))))
+
+
+def flush_folder(folder: Path) -> None:
+    """Have names that were made, changed or removed in a folder survive a loss of power."""
+    _flush(folder, os.O_RDONLY)
 
 
 def _flush(path: Path, flags: int) -> None:
