@@ -1,0 +1,277 @@
+"""A draft: a config under change, what it does to captured traffic, and the way back.
+
+It is the route designer without a browser: every interaction is a method here, and the widget
+only calls them. A draft changes; the configs that it holds never do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from gateway_lab.captures.capture import Capture, as_utc
+from gateway_lab.config.check import check
+from gateway_lab.config.compile import compile_plan
+from gateway_lab.config.gateway_config import GatewayConfig
+from gateway_lab.config.write import to_text
+from gateway_lab.errors import ConfigError, did_you_mean
+from gateway_lab.findings import Findings
+from gateway_lab.lab.steps import (
+    EDITS,
+    OPENED,
+    Step,
+    code_of,
+    replacement,
+    shortened,
+    step_of,
+)
+from gateway_lab.offline.diff import RouteDiff, diff
+from gateway_lab.offline.run import replay
+from gateway_lab.offline.summary import Replay
+from gateway_lab.routing.explanation import Explanation, explain
+
+MAX_STEPS: Final = 500
+"""Steps that can be undone; older ones are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What writing a draft to a file would do.
+
+    Attributes:
+        path: The file.
+        diff: A unified diff from the file as it is now; empty if nothing would change.
+        digest: Of the config that would be written.
+        refused: Errors of the config; while there are any, nothing is written.
+        is_changed: Whether somebody else changed the file since the draft was opened or written.
+    """
+
+    path: Path
+    diff: str
+    digest: str
+    refused: Findings
+    is_changed: bool
+
+
+class Draft:
+    """A config under change, beside a base and captured traffic.
+
+    Attributes:
+        capture: The traffic.
+        base: What counts are compared with.
+        path: The file that the config came from; None if it was made in Python.
+    """
+
+    def __init__(
+        self, config: GatewayConfig, capture: Capture, base: GatewayConfig | None = None
+    ) -> None:
+        """Open a config.
+
+        Raises:
+            ReplayError: The base has errors.
+        """
+        self.capture, self.base = capture, config if base is None else base
+        origin = config.origin
+        self.path = Path(origin.file) if origin and origin.file else None
+        self._text = origin.text if origin else None
+        self._steps = [Step(OPENED, config)]
+        self._at = 0
+        self._typed: GatewayConfig | None = None
+        self._window: tuple[datetime, datetime] | None = None
+        self._base_whole = replay(self.base, capture)
+        self._whole = self._base_whole
+        self._look()
+
+    # --- what it is ---
+
+    @property
+    def config(self) -> GatewayConfig:
+        """The config as it is now, what is being typed included."""
+        return self._typed or self._steps[self._at].config
+
+    @config.setter
+    def config(self, config: GatewayConfig) -> None:
+        self._take(replacement(config))
+
+    @property
+    def replay(self) -> Replay:
+        """What the last config without errors does, in the window."""
+        return self._replay
+
+    @property
+    def base_replay(self) -> Replay:
+        """What the base does, in the window."""
+        return self._base_replay
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether `replay` is of an earlier config, since this one has errors."""
+        return self._is_stale
+
+    def problems(self) -> Findings:
+        """Return all findings of the config as it is now."""
+        return check(self.config)
+
+    # --- edits ---
+
+    def edit(self, method: str, *arguments: Any, **changes: Any) -> None:
+        """Make a step: call an edit method of the config.
+
+        Args:
+            method: `edit_route`, `add_target` and so on, as a `GatewayConfig` has them.
+            *arguments: Its arguments.
+            **changes: Its named arguments.
+
+        Raises:
+            ConfigError: It cannot be so; the draft is as it was.
+        """
+        self._require_edit(method)
+        step = step_of(self._steps[self._at].config, method, arguments, changes)
+        self._take(step)
+
+    def type(self, method: str, *arguments: Any, **changes: Any) -> None:
+        """Try an edit that is not finished: it counts, but is no step until `edit` makes it one.
+
+        Raises:
+            ConfigError: It cannot be so; the draft is as it was.
+        """
+        self._require_edit(method)
+        self._typed = step_of(self._steps[self._at].config, method, arguments, changes).config
+        self._look()
+
+    def _require_edit(self, method: str) -> None:
+        if method not in EDITS:
+            raise ConfigError(f"there is no edit {method!r}", hint=did_you_mean(method, EDITS))
+
+    def _take(self, step: Step) -> None:
+        self._typed = None
+        if step.config != self._steps[self._at].config:
+            self._steps = shortened([*self._steps[: self._at + 1], step], MAX_STEPS)
+            self._at = len(self._steps) - 1
+        self._look()
+
+    # --- steps ---
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """The names of all steps, also of those that were undone; the first is the opening."""
+        return tuple(step.name for step in self._steps)
+
+    @property
+    def at(self) -> int:
+        """The place in `history` of the config as it is now."""
+        return self._at
+
+    def undo(self) -> None:
+        """Go back a step, or drop what is being typed; nothing happens at the first."""
+        if self._typed is None:
+            self._at = max(0, self._at - 1)
+        self._typed = None
+        self._look()
+
+    def redo(self) -> None:
+        """Go forward a step; nothing happens at the last."""
+        self._typed = None
+        self._at = min(len(self._steps) - 1, self._at + 1)
+        self._look()
+
+    def to_code(self) -> str:
+        """Return Python that makes the config from what was opened."""
+        return code_of(self._steps[: self._at + 1], self.path)
+
+    # --- traffic ---
+
+    @property
+    def window(self) -> tuple[datetime, datetime] | None:
+        """From when and until when messages are looked at; None: all."""
+        return self._window
+
+    @window.setter
+    def window(self, window: tuple[datetime | str, datetime | str] | None) -> None:
+        self._window = None if window is None else (as_utc(window[0]), as_utc(window[1]))
+        self._look_through()
+
+    def diff(self) -> RouteDiff:
+        """Compare the base with the last config without errors, over the whole capture."""
+        return diff(self.base, self._whole.config, self.capture)
+
+    def explain(self, seq: int) -> Explanation:
+        """Say why a captured message goes where it goes."""
+        return explain(self._whole.config, self.capture.message(seq))
+
+    # --- release ---
+
+    def release(self, path: str | Path | None = None) -> Release:
+        """Return what `write` would do.
+
+        Raises:
+            ConfigError: No path is given, and the config came from no file.
+        """
+        file = self._file(path)
+        there = _read(file)
+        new = to_text(self.config, is_json=file.suffix == ".json")
+        lines = difflib.unified_diff(
+            (there or "").splitlines(keepends=True),
+            new.splitlines(keepends=True),
+            f"{file.name} (on disk)",
+            f"{file.name} (draft)",
+        )
+        is_changed = file == self.path and there is not None and there != self._text
+        return Release(file, "".join(lines), self.config.digest, self.problems().errors, is_changed)
+
+    def write(self, path: str | Path | None = None, *, replace: bool = False) -> Path:
+        """Write the config, as production loads it.
+
+        Args:
+            path: Where; left out: the file that it came from.
+            replace: Whether changes that somebody else made to that file may be lost.
+
+        Raises:
+            ConfigError: The config has an error, the file was changed meanwhile, or it cannot be
+                written.
+        """
+        release = self.release(path)
+        if release.is_changed and not replace:
+            raise ConfigError(
+                "the file was changed since it was opened",
+                where=str(release.path),
+                hint="look at the difference, then write with replace=True or to another file",
+            )
+        self.config.write(release.path)
+        if release.path == self.path or self.path is None:
+            self.path, self._text = release.path, _read(release.path)
+        return release.path
+
+    def _file(self, path: str | Path | None) -> Path:
+        if path is not None:
+            return Path(path)
+        if self.path is None:
+            raise ConfigError("the config came from no file", hint="say which file to write")
+        return self.path
+
+    # --- how ---
+
+    def _look(self) -> None:
+        """Replay the config if it can be; else what was found before stays, as stale."""
+        self._is_stale = compile_plan(self.config).plan is None
+        if not self._is_stale and self._whole.config != self.config:
+            self._whole = replay(self.config, self.capture)
+        self._look_through()
+
+    def _look_through(self) -> None:
+        """Narrow both replays down to the window."""
+        if self._window is None:
+            self._replay, self._base_replay = self._whole, self._base_whole
+        else:
+            self._replay = self._whole.between(*self._window)
+            self._base_replay = self._base_whole.between(*self._window)
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text()
+    except OSError:
+        return None
