@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway_lab.brokers.contract import (
@@ -12,6 +12,7 @@ from gateway_lab.brokers.contract import (
     BrokerError,
     Failure,
     FailureClass,
+    Outgoing,
     Place,
     Sink,
     Source,
@@ -30,7 +31,7 @@ class Connections:
     """
 
     def __init__(self, connect: Callable[[str], Broker], *, creates: bool) -> None:
-        self._connect, self.creates = connect, creates
+        self._connect, self._creates = connect, creates
         self._brokers: dict[str, Broker] = {}
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._warned: set[str] = set()
@@ -70,7 +71,7 @@ class Connections:
         missing: list[str] = []
         for alias, each in places.items():
             broker = self._brokers[alias]
-            if self.creates:
+            if self._creates:
                 await broker.create(each)
             else:
                 missing += [f"{place.channel} on {alias}" for place in await broker.missing(each)]
@@ -103,14 +104,20 @@ class Connections:
         """Return where to send to."""
         return {alias: self._brokers[alias].sink() for alias in aliases}
 
-    async def create(self, alias: str, place: Place) -> None:
-        """Create a channel whose name a message chose.
+    @property
+    def create(self) -> Callable[[str, Outgoing], Awaitable[None]] | None:
+        """Creates, given an alias, the channel that a message chose; None if nothing is created."""
+        return self._create if self._creates else None
 
-        Raises:
-            BrokerError: It cannot be created.
-        """
-        await self._brokers[alias].create([place])
-        _LOG.info("a channel is created on broker %s", alias, extra={"broker": alias})
+    async def _create(self, alias: str, outgoing: Outgoing) -> None:
+        """Create a channel; one that cannot be created does not stop a source: a message chose it."""
+        try:
+            await self._brokers[alias].create([Place(outgoing.channel, options=outgoing.options)])
+        except BrokerError as error:
+            told = {"broker": alias, "reason": str(error)}
+            _LOG.warning("a channel cannot be created on broker %s", alias, extra=told)
+        else:
+            _LOG.info("a channel is created on broker %s", alias, extra={"broker": alias})
 
     async def close(self) -> None:
         """Close everything; what is still being opened, too."""

@@ -50,6 +50,17 @@ class Version:
         read = [name for name, source in plan.sources.items() if source.routers]
         return cls(config, plan, {name: reach_of(config, plan, name) for name in read})
 
+    def successor(self, config: GatewayConfig) -> Version:
+        """Compile a config that may follow while messages flow.
+
+        Raises:
+            ConfigError: As `of`, or it changes what needs a restart.
+        """
+        if findings := restart_findings(self.config, config):
+            hint = "\n".join(map(str, findings))
+            raise ConfigError("the new config needs a restart of the gateway", hint=hint)
+        return Version.of(config)
+
     @property
     def brokers(self) -> frozenset[str]:
         """The aliases of all brokers that are read from or written to."""
@@ -199,10 +210,7 @@ class Gateway:
         Raises:
             GatewayLabError: As `reload`.
         """
-        if findings := restart_findings(self.config, config):
-            hint = "\n".join(map(str, findings))
-            raise ConfigError("the new config needs a restart of the gateway", hint=hint)
-        version = await asyncio.to_thread(Version.of, config)
+        version = await asyncio.to_thread(self._version.successor, config)
         self._connections.open(version.brokers)
         try:
             async with asyncio.timeout(PREPARE_S):
@@ -280,7 +288,8 @@ class Gateway:
         pump = Pump(version.config, version.plan, name, self._counters[name])
         self._pumps[name] = pump
         self._change(name, State.RUNNING)
-        await pump.run(sources, self._connections.sinks(version.reaches[name].writes))
+        sinks = self._connections.sinks(version.reaches[name].writes)
+        await pump.run(sources, sinks, self._connections.create)
 
     def _change(self, name: str, state: State, reason: str = "") -> None:
         counters = self._counters[name]

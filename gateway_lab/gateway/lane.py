@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final, TypeAlias
 
-from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Sink
+from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Outgoing, Sink
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.retry import Backoff, Retries
 from gateway_lab.gateway.sending import Sending
@@ -24,7 +24,11 @@ from gateway_lab.gateway.sending import Sending
 SEND_LIMIT: Final = 1_000
 """Deliveries sent at once at most."""
 
+MAX_CREATED: Final = 10_000
+"""Channels that a lane creates at most: messages choose their names."""
+
 Answers: TypeAlias = list[Failure | None]
+Create: TypeAlias = Callable[[Outgoing], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,29 @@ class Ends:
 
 
 class Lane:
-    """Sends, and sends again what failed in a way that passes."""
+    """Sends, and sends again what failed in a way that passes.
 
-    def __init__(self, sink: Sink, backoff: Backoff, counters: Counters, ends: Ends) -> None:
+    Args:
+        sink: Where to.
+        backoff: How long to wait between tries.
+        counters: Of the source.
+        ends: Who is told of the end of each delivery.
+        create: Creates the channel of a delivery that was refused because there is none; None:
+            that is the delivery's end.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        backoff: Backoff,
+        counters: Counters,
+        ends: Ends,
+        create: Create | None = None,
+    ) -> None:
         self._sink, self._counters, self._ends = sink, counters, ends
+        self._create = create
+        self._created: set[str] = set()
+        self._missing: dict[str, Outgoing] = {}
         self._queue: list[Sending] = []
         self._flying: deque[tuple[list[Sending], asyncio.Task[Answers]]] = deque()
         self._wake = asyncio.Event()
@@ -68,6 +91,7 @@ class Lane:
                 while self._flying and self._flying[0][1].done():
                     batch, send = self._flying.popleft()
                     self._sort(batch, send.result())
+                await self._create_missing()
         finally:
             await self._abandon()
 
@@ -134,10 +158,29 @@ class Lane:
         sending.attempts += 1
         sending.first = sending.first or now
         self._counters.ambiguous += failure.is_ambiguous
-        if failure.failure_class is FailureClass.RETRYABLE:
+        if failure.failure_class is FailureClass.RETRYABLE or self._creates(sending, failure):
             self._counters.retried += 1
             self._retries.failed(sending)
         elif failure.failure_class is FailureClass.CONFIGURATION:
             raise BrokerError(failure)
         else:
             self._ends.refused(sending, failure, now)
+
+    # --- channels that are missing ---
+
+    def _creates(self, sending: Sending, failure: Failure) -> bool:
+        """Say whether a delivery is tried again because its channel will be there then."""
+        if self._create is None or failure.failure_class is not FailureClass.UNROUTABLE:
+            return False
+        outgoing = sending.outgoing
+        if outgoing.channel in self._created or len(self._created) >= MAX_CREATED:
+            return False
+        self._missing[outgoing.channel] = outgoing
+        return True
+
+    async def _create_missing(self) -> None:
+        """Create each channel once, before its deliveries are tried again."""
+        while self._create and self._missing:
+            channel, outgoing = self._missing.popitem()
+            await self._create(outgoing)
+            self._created.add(channel)

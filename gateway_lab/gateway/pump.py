@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from gateway_lab.brokers.contract import (
@@ -62,16 +63,23 @@ class Pump:
         self._window = Window()
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
-    async def run(self, sources: Sequence[Source], sinks: Mapping[str, Sink]) -> None:
+    async def run(
+        self,
+        sources: Sequence[Source],
+        sinks: Mapping[str, Sink],
+        create: Callable[[str, Outgoing], Awaitable[None]] | None = None,
+    ) -> None:
         """Pump until stopped, then finish what is in flight within a limit.
 
         Args:
             sources: What to read from; they stay open, to be closed by the caller.
             sinks: Broker alias to sink, for all that deliveries and dead letters may go to.
+            create: Given an alias and a delivery, creates its channel; None: nothing is created.
 
         Raises:
             BrokerError: Of class `configuration`; what is not settled comes again.
         """
+        self._create = create
         self._lanes = self._open_lanes(sinks)
         self._settlers = [Settler(source, self._settled) for source in sources]
         try:
@@ -95,7 +103,11 @@ class Pump:
 
     def _open_lanes(self, sinks: Mapping[str, Sink]) -> dict[str, Lane]:
         ends, backoff = Ends(self._confirmed, self._refused), Backoff.of(self._source.retry)
-        return {alias: Lane(sink, backoff, self._counters, ends) for alias, sink in sinks.items()}
+        lanes: dict[str, Lane] = {}
+        for alias, sink in sinks.items():
+            create = partial(self._create, alias) if self._create else None
+            lanes[alias] = Lane(sink, backoff, self._counters, ends, create)
+        return lanes
 
     def change(self, config: Document, plan: Plan, sinks: Mapping[str, Sink]) -> None:
         """Decide by another version what is read from now on; what was read keeps its own.
