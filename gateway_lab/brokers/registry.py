@@ -17,6 +17,7 @@ from gateway_lab.brokers.addresses import (
     GRAMMARS,
     address_variable,
     password_variable,
+    read_address,
     with_password_file,
 )
 from gateway_lab.brokers.contract import Broker, BrokerError, Failure, FailureClass
@@ -93,8 +94,9 @@ def connect(
     Args:
         alias: As `brokers` of a config names it.
         protocol: Its protocol there.
-        environ: Where `GATEWAY_BROKER_<ALIAS>_URL` is looked up, and `…_PASSWORD_FILE`. `memory://NAME` stands in for a
-            broker of any protocol, inside this process; an alias of memory needs no address.
+        environ: Where `GATEWAY_BROKER_<ALIAS>_URL` is looked up, and `…_PASSWORD_FILE`.
+            `memory://NAME` stands in for a broker of any protocol, inside this process; an alias
+            of memory needs no address.
         gateway: The name of the config: it begins the names of groups and durable consumers, so
             that two gateways each get all messages of a channel.
         member: Names this process among those that share the gateway's groups: the same at each
@@ -112,6 +114,21 @@ def connect(
         url = with_password_file(alias, url, file)
     lease = _lease(protocol, environ)
     return _load(protocol)(alias, url, gateway=gateway, member=member, **lease)
+
+
+def require_server(alias: str, protocol: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse an alias that several processes could not share; nothing is connected.
+
+    Raises:
+        BrokerError: As `connect`, and for memory, which is inside one process.
+        MissingExtraError: As `connect`.
+    """
+    url = _address(alias, protocol, environ)
+    if url.startswith("memory://"):
+        failure = Failure(FailureClass.CONFIGURATION, "memory is inside one process")
+        raise BrokerError(failure, where=f"broker {alias}", hint="run one worker")
+    read_address(alias, url, protocol)
+    _load(protocol)
 
 
 def _lease(protocol: str, environ: Mapping[str, str]) -> dict[str, float]:

@@ -3,194 +3,317 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
+import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from time import monotonic
-from typing import Annotated, Final, TypeAlias
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Final, NoReturn, Protocol, Self, TypeAlias
 
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-from typer import Exit, Option
+from typer import BadParameter, Exit, Option
 
 import gateway_lab as gl
+from gateway_lab.brokers.contract import Source
 from gateway_lab.cli.options import ConfigFile
-from gateway_lab.gateway.counters import SourceStats, State, Stats
+from gateway_lab.cli.run_logs import json_logs
+from gateway_lab.cli.run_table import LiveTable
+from gateway_lab.cli.worker import COMMAND
+from gateway_lab.errors import GatewayLabError
+from gateway_lab.gateway.counters import State, Stats
+from gateway_lab.gateway.gateway import Gateway, Wrap
+from gateway_lab.gateway.health import Health
+from gateway_lab.gateway.reload import changes
+from gateway_lab.gateway.workers import Workers
 
 EXAMPLES = """
-`gateway-lab run routes.yaml`  until Ctrl+C or SIGTERM, which finish what is in flight
+`gateway-lab run routes.yaml`  until Ctrl+C or SIGTERM, which finish what is in flight; a second
+one does not wait
 
-`gateway-lab run routes.yaml --create-channels`  creates what is missing first
+`gateway-lab run routes.yaml --create-channels`  creates what is missing, also channels whose names
+messages choose
+
+`gateway-lab run routes.yaml --watch`  takes over what is saved; `kill -HUP` does so once
+
+`gateway-lab run routes.yaml --workers 2 --member blue --port 9100`  two processes, and
+http://127.0.0.1:9100/readyz and /metrics
+
+`gateway-lab run routes.yaml --record monday/`  a capture of all that comes, to replay
+
+`gateway-lab run routes.yaml --shadow new.yaml`  what another config would do otherwise
 
 `gateway-lab run routes.yaml 2> gateway.log`  one JSON object a line, for programs
 """
 
 REFRESH_S: Final = 1.0
-TOLD_S: Final = 10.0
-"""How often the books are shown on a terminal, and how often they are logged."""
+"""How often the books are shown."""
+
+NOW_S: Final = 2.0
+"""How long a second signal leaves for closing connections."""
 
 Shown: TypeAlias = Callable[[Stats], None]
+
+
+class Running(Protocol):
+    """A gateway, in this process or in several."""
+
+    @property
+    def config(self) -> gl.GatewayConfig:
+        """The config that decides now."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def wait(self) -> None:
+        """Wait until it has ended."""
+
+    async def stop(self, *, now: bool = False) -> None:
+        """End it."""
+
+    def stats(self) -> Stats:
+        """Return its books."""
+
+    async def reload(self, config: gl.GatewayConfig) -> None:
+        """Take another config over."""
+
+    def refuse(self, reason: str) -> None:
+        """Note why there was no reload."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What was asked for on the command line."""
+
+    path: Path
+    workers: int
+    create_channels: bool
+    watch: bool
+    record: Path | None
+    shadow: Path | None
+    disagreements: Path | None
+    port: int | None
+    member: str
 
 
 def run(
     config: ConfigFile,
     *,
+    workers: Annotated[int, Option(min=1, help="Processes that share the work.")] = 1,
     create_channels: Annotated[
         bool, Option("--create-channels", help="Create channels that are missing.")
     ] = False,
+    watch: Annotated[
+        bool, Option("--watch", help="Take the file over whenever it changes, or say why not.")
+    ] = False,
+    record: Annotated[
+        Path | None,
+        Option(metavar="PATH", help="Write all that sources deliver to a capture: a folder."),
+    ] = None,
+    shadow: Annotated[
+        Path | None,
+        Option(metavar="CONFIG", help="Compare with what another config would decide."),
+    ] = None,
+    disagreements: Annotated[
+        Path | None,
+        Option(metavar="PATH", help="Write what the shadow decides otherwise to a capture."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        Option(min=0, max=65535, help="Serve /livez, /readyz and /metrics on 127.0.0.1."),
+    ] = None,
+    member: Annotated[
+        str,
+        Option(
+            metavar="NAME",
+            envvar="GATEWAY_MEMBER",
+            help="Names this gateway among those that run the same config: the same at each start, "
+            "and no other's.",
+        ),
+    ] = "",
 ) -> None:
-    """Run a config until it is told to stop; exit 1 when a source stopped by itself."""
-    gateway = gl.Gateway(gl.read_config(config), create_channels=create_channels)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with _on_terminal(console) if console.is_terminal else _as_json() as show:
-        asyncio.run(_run(gateway, show))
-    red = [each for each in gateway.stats().sources if each.state is State.RED]
-    if console.is_terminal:
-        for each in red:
-            console.print(Text(f"{each.source} stopped: {each.reason}", style="red"))
-    if red:
+    """Run a config until it is told to stop: at least once, nothing lost.
+
+    The address of each broker is in the environment, GATEWAY_BROKER_<ALIAS>_URL. A source starts
+    when its brokers are there, and stops by itself, *red*, when it cannot go on; others go on.
+
+    Exit codes: 0 it was stopped; 1 a source is red; 2 it cannot begin.
+    """
+    asked = _Asked(
+        path=config,
+        workers=workers,
+        create_channels=create_channels,
+        watch=watch,
+        record=record,
+        shadow=shadow,
+        disagreements=disagreements,
+        port=port,
+        member=_member(member),
+    )
+    _refuse_together(asked)
+    with ExitStack() as stack:
+        running = _made(asked, gl.read_config(config), stack)
+        show = stack.enter_context(_shown(running, asked))
+        asyncio.run(_run(running, asked, show))
+    if any(each.state is State.RED for each in running.stats().sources):
         raise Exit(1)
 
 
-async def _run(gateway: gl.Gateway, show: Shown) -> None:
-    """Run until every source has stopped; a first signal stops them, a second does not wait."""
-    stops: list[asyncio.Task[None]] = []
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        stops.append(loop.create_task(gateway.stop(now=bool(stops))))
-
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, stop)
-    async with gateway:
-        waiting = loop.create_task(gateway.wait())
-        while not waiting.done():
-            show(gateway.stats())
-            await asyncio.wait([waiting], timeout=REFRESH_S)
-    await asyncio.gather(*stops)
-    show(gateway.stats())
+def _member(name: str) -> str:
+    """Refuse a name that Kafka would not take."""
+    if name.replace("-", "").replace("_", "").isalnum() and name.isascii() and len(name) <= 40:
+        return name
+    if name:
+        msg = f"{name!r} is not 1 to 40 letters, digits, hyphens and underscores"
+        raise BadParameter(msg, param_hint="--member")
+    return ""
 
 
-# --- for people ---
+def _refuse_together(asked: _Asked) -> None:
+    if asked.shadow and (asked.workers > 1 or asked.watch):
+        msg = "a shadow is compared with one config in one process: no --workers, no --watch"
+        raise BadParameter(msg, param_hint="--shadow")
+    if asked.disagreements and not asked.shadow:
+        msg = "there is no --shadow that could disagree"
+        raise BadParameter(msg, param_hint="--disagreements")
 
 
-@contextmanager
-def _on_terminal(console: Console) -> Iterator[Shown]:
-    """Show a table that is alive."""
-    past: list[tuple[float, Stats]] = []
-
-    def show(stats: Stats) -> None:
-        past.append((monotonic(), stats))
-        del past[:-2]
-        live.update(table_of(past[0], past[-1]), refresh=True)
-
-    with Live(console=console, auto_refresh=False) as live:
-        yield show
-
-
-def table_of(before: tuple[float, Stats], after: tuple[float, Stats]) -> Table:
-    """Make a table of what happened between two moments, and in all."""
-    seconds = max(after[0] - before[0], 1e-9)
-    table = Table(
-        *("source", "route", "target", "state", "a second", "in all", "under way", "dead letters"),
-        box=None,
-        header_style="dim",
-    )
-    old_sources = {each.source: each.settled for each in before[1].sources}
-    old_ways = {
-        (each.source, each.router, each.route, each.target): each.delivered
-        for each in before[1].ways
-    }
-    for source in after[1].sources:
-        rate = (source.settled - old_sources.get(source.source, 0)) / seconds
-        table.add_row(
-            source.source,
-            "",
-            "",
-            _state(source),
-            *(f"{rate:,.0f}", f"{source.settled:,}", f"{source.in_flight:,}"),
+def _made(asked: _Asked, config: gl.GatewayConfig, stack: ExitStack) -> Running:
+    """Make what runs; what records or compares closes with the stack."""
+    if asked.workers > 1:
+        return Workers(
+            config,
+            asked.workers,
+            command=COMMAND,
+            create_channels=asked.create_channels,
+            member=asked.member,
+            record=None if asked.record is None else str(asked.record),
         )
-        for way in after[1].ways:
-            if way.source == source.source and way.delivered + way.dead_lettered + way.pending:
-                key = (way.source, way.router, way.route, way.target)
-                rate = (way.delivered - old_ways.get(key, 0)) / seconds
-                table.add_row(
-                    "",
-                    "/".join(filter(None, (way.router, way.route))),
-                    way.target,
-                    "",
-                    *(f"{rate:,.0f}", f"{way.delivered:,}", f"{way.pending:,}"),
-                    f"{way.dead_lettered:,}" if way.dead_lettered else "",
-                )
-    return table
+    return Gateway(
+        config,
+        create_channels=asked.create_channels,
+        member=asked.member and f"{asked.member}-0",
+        wrap=_wrap(asked, config, stack),
+    )
 
 
-_COLOURS: Final = {State.RUNNING: "green", State.RED: "red", State.WAITING: "yellow"}
+def _wrap(asked: _Asked, config: gl.GatewayConfig, stack: ExitStack) -> Wrap:
+    """Return what records and compares; both need polars, so neither is imported unasked."""
+    wraps: list[Wrap] = []
+    if asked.record:
+        from gateway_lab.recording.tap import Tap  # noqa: PLC0415
 
+        wraps.append(stack.enter_context(Tap(config, asked.record)).wrap)
+    if asked.shadow:
+        from gateway_lab.recording.shadow import Shadow  # noqa: PLC0415
 
-def _state(source: SourceStats) -> Text:
-    return Text(source.state, style=_COLOURS.get(source.state, "dim"))
+        new = gl.read_config(asked.shadow)
+        wraps.append(stack.enter_context(Shadow(config, new, out=asked.disagreements)).wrap)
 
+    def wrap(name: str, source: Source) -> Source:
+        for each in wraps:
+            source = each(name, source)
+        return source
 
-# --- for programs ---
-
-
-class _JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        told = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-        }
-        told |= {
-            name: getattr(record, name) for name in ("source", "reason") if hasattr(record, name)
-        }
-        if books := getattr(record, "books", None):
-            told |= books
-        return json.dumps(told)
+    return wrap
 
 
 @contextmanager
-def _as_json() -> Iterator[Shown]:
-    """Log to standard error what changes, and now and then the books."""
-    logger, handler = logging.getLogger("gateway_lab"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter())
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    told: list[tuple[float, Stats]] = [(monotonic(), Stats(sources=(), routers=(), ways=()))]
-
-    def show(stats: Stats) -> None:
-        is_over = not {each.state for each in stats.sources} & {State.WAITING, State.RUNNING}
-        if stats != told[0][1] and (is_over or monotonic() - told[0][0] >= TOLD_S):
-            told[0] = (monotonic(), stats)
-            for each in stats.sources:
-                logger.info("books of %s", each.source, extra={"books": _books(each, stats)})
-
-    try:
-        yield show
-    finally:
-        logger.removeHandler(handler)
+def _shown(running: Running, asked: _Asked) -> Iterator[Shown]:
+    """Show it to people on a terminal, else write logs."""
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        many = f" · {asked.workers} workers" if asked.workers > 1 else ""
+        table = LiveTable(console, f"{running.config.name}{many}")
+        with table.shown():
+            yield table.show
+    else:
+        with json_logs(lambda: running.config.digest) as show:
+            yield show
 
 
-def _books(source: SourceStats, stats: Stats) -> dict[str, object]:
-    """Return the numbers of one source, as a log has them."""
-    ways = [each for each in stats.ways if each.source == source.source]
-    return {
-        "source": source.source,
-        "state": source.state,
-        "read": source.read,
-        "settled": source.settled,
-        "retried": source.retried,
-        "delivered": sum(each.delivered for each in ways),
-        "dropped": sum(each.dropped for each in ways),
-        "dead_lettered": sum(each.dead_lettered for each in ways),
-        "pending": sum(each.pending for each in ways),
-    }
+async def _run(running: Running, asked: _Asked, show: Shown) -> None:
+    """Run until every source has stopped."""
+    async with AsyncExitStack() as stack:
+        if asked.port is not None:
+            health = Health(running.stats, port=asked.port, name=running.config.name)
+            await stack.enter_async_context(health)
+        signals = _Signals(running, asked)
+        stack.push_async_callback(signals.close)
+        await stack.enter_async_context(running)
+        signals.listen()
+        waiting = asyncio.create_task(running.wait())
+        while not waiting.done():
+            show(running.stats())
+            await asyncio.wait([waiting], timeout=REFRESH_S)
+        await waiting
+    show(running.stats())
+
+
+class _Signals:
+    """What signals and the watch over the file do."""
+
+    def __init__(self, running: Running, asked: _Asked) -> None:
+        self._running, self._asked = running, asked
+        self._stops = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def listen(self) -> None:
+        """Listen from now on."""
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        if self._asked.watch:
+            self._begin(self._watch())
+
+    async def close(self) -> None:
+        """Do nothing more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _stop(self) -> None:
+        """Stop; the second time at once, whatever does not want to end."""
+        self._stops += 1
+        if self._stops > 1:
+            asyncio.get_running_loop().call_later(NOW_S, _end)
+        self._begin(self._running.stop(now=self._stops > 1))
+
+    def _reload(self) -> None:
+        self._begin(self._take_over())
+
+    async def _watch(self) -> None:
+        async for _ in changes(self._asked.path):
+            await self._take_over()
+
+    async def _take_over(self) -> None:
+        """Reload the file; what is wrong with it is in the books and in the log."""
+        if self._asked.shadow:
+            self._running.refuse("a shadow is compared with the config of the start")
+            return
+        try:
+            config = await asyncio.to_thread(gl.read_config, self._asked.path)
+        except (GatewayLabError, OSError) as error:
+            self._running.refuse(str(error))
+            return
+        with suppress(GatewayLabError):  # it has told
+            await self._running.reload(config)
+
+
+def _end() -> NoReturn:
+    """End at once: what is not settled comes again, and nothing else is lost."""
+    Console(stderr=True).show_cursor(show=True)
+    os._exit(1)

@@ -1,0 +1,68 @@
+"""What may be shown of a log record: all of ours, of other libraries' only who spoke and where.
+
+Client libraries put addresses, users and parts of messages into their texts. Their lines would say
+little else: what matters of a broker's trouble comes as an error with a class, and is logged here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+OURS: Final = "gateway_lab"
+
+FIELDS: Final = ("source", "reason", "broker", "worker")
+"""What a record may say besides its text, by `extra`."""
+
+
+def line_of(record: logging.LogRecord) -> dict[str, str]:
+    """Return a record as texts by name: time, level, message, and `FIELDS` where it has them."""
+    line = {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+        "level": record.levelname.lower(),
+        "message": _text(record),
+    }
+    given = {name: getattr(record, name, "") for name in FIELDS}
+    return line | {name: str(value) for name, value in given.items() if value != ""}
+
+
+def _text(record: logging.LogRecord) -> str:
+    if record.name == OURS or record.name.startswith(f"{OURS}."):
+        return record.getMessage()
+    kind = record.exc_info[0] if record.exc_info else None
+    raised = f": {kind.__name__}" if kind else ""
+    return f"{record.name} says {record.levelname}{raised} ({record.filename}:{record.lineno})"
+
+
+class _Calling(logging.Handler):
+    def __init__(self, tell: Callable[[logging.LogRecord], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record)
+
+
+@contextmanager
+def logging_to(tell: Callable[[logging.LogRecord], None]) -> Iterator[None]:
+    """Tell all records of ours from INFO on and, of others, warnings; nobody else is told any.
+
+    Other handlers would write over a table, or write what must not be shown. `tell` may be called
+    from any thread, by one at a time.
+    """
+    root, ours = logging.getLogger(), logging.getLogger(OURS)
+    before = root.handlers[:], root.level, ours.level
+    root.handlers[:] = [_Calling(tell)]
+    root.setLevel(logging.WARNING)
+    ours.setLevel(logging.INFO)
+    logging.captureWarnings(True)  # noqa: FBT003 - its signature
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)  # noqa: FBT003
+        root.handlers[:], level, own = before
+        root.setLevel(level)
+        ours.setLevel(own)

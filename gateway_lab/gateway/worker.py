@@ -1,0 +1,149 @@
+"""One of several processes of a gateway: it runs what its parent sends, and tells how it is.
+
+Its parent checked the config. It ends when it is told to, on SIGTERM, and when its parent is gone:
+the line that orders come by has an end then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from typing import Final, TypeAlias, assert_never
+
+from gateway_lab.config.gateway_config import GatewayConfig
+from gateway_lab.config.load import parse_config
+from gateway_lab.errors import ConfigError, GatewayLabError
+from gateway_lab.gateway.gateway import Gateway, Version, Wrap
+from gateway_lab.gateway.log_lines import line_of, logging_to
+from gateway_lab.gateway.worker_talk import (
+    LONGEST_LINE,
+    Answer,
+    Begin,
+    Books,
+    Change,
+    Logged,
+    Over,
+    Prepare,
+    Prepared,
+    Refused,
+    Stop,
+    Text,
+    read_order,
+    write,
+)
+
+TELL_S: Final = 0.5
+"""How often the books are told."""
+
+Wrapped: TypeAlias = Callable[[Begin, GatewayConfig], AbstractContextManager[Wrap]]
+
+
+async def serve(number: int, wrapped: Wrapped) -> None:
+    """Be a worker.
+
+    Args:
+        number: Of the socket to the parent.
+        wrapped: Gives what wraps the sources, while they run.
+    """
+    line = socket.socket(fileno=number)
+    reader, writer = await asyncio.open_connection(sock=line, limit=LONGEST_LINE)
+    loop = asyncio.get_running_loop()
+
+    def tell(answer: Answer) -> None:
+        if not writer.is_closing():
+            writer.write(write(answer))
+
+    def log(record: logging.LogRecord) -> None:  # from any thread
+        told = Logged(record.levelno, line_of(record))
+        loop.call_soon_threadsafe(tell, told)
+
+    begin = read_order(await reader.readline())
+    if not isinstance(begin, Begin):
+        raise TypeError(begin)
+    try:
+        config = _config(begin.text)
+        with logging_to(log), wrapped(begin, config) as wrap:
+            gateway = Gateway(config, create_channels=begin.creates, member=begin.member, wrap=wrap)
+            await _Worker(gateway, reader, tell).run()
+            await asyncio.sleep(0)  # the last lines of the log
+    except GatewayLabError as error:
+        tell(Refused(str(error)))
+    with suppress(ConnectionError):
+        writer.close()
+        await writer.wait_closed()
+
+
+class _Worker:
+    def __init__(
+        self, gateway: Gateway, reader: asyncio.StreamReader, tell: Callable[[Answer], None]
+    ) -> None:
+        self._gateway, self._reader, self._tell = gateway, reader, tell
+        self._version: Version | None = None
+        self._stops: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Run the gateway until it has ended, and tell whether it ended by itself."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop, Stop())
+        for unheard in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(unheard, signal.SIG_IGN)
+        async with self._gateway:
+            besides = [loop.create_task(self._obey()), loop.create_task(self._tell_books())]
+            await self._gateway.wait()
+        for each in besides:
+            each.cancel()
+        await asyncio.gather(*besides, *self._stops, return_exceptions=True)
+        self._tell(Books(self._gateway.stats()))
+        if not self._stops:
+            self._tell(Over())
+
+    async def _tell_books(self) -> None:
+        while True:
+            self._tell(Books(self._gateway.stats()))
+            await asyncio.sleep(TELL_S)
+
+    async def _obey(self) -> None:
+        while line := await self._reader.readline():
+            match order := read_order(line):
+                case Prepare():
+                    self._tell(Prepared(await self._prepare(order.text)))
+                case Change():
+                    self._change()
+                case Stop():
+                    self._stop(order)
+                case Begin():
+                    raise TypeError(order)
+                case _:
+                    assert_never(order)
+        self._stop(Stop(now=True))
+
+    async def _prepare(self, text: Text) -> str:
+        try:
+            self._version = await self._gateway.prepare(_config(text))
+        except GatewayLabError as error:
+            return str(error)
+        return ""
+
+    def _change(self) -> None:
+        if self._version:
+            self._gateway.take_over(self._version)
+            self._version = None
+
+    def _stop(self, order: Stop) -> None:
+        self._stops.append(asyncio.ensure_future(self._gateway.stop(now=order.now)))
+
+
+def _config(text: Text) -> GatewayConfig:
+    """Read a config that was checked.
+
+    Raises:
+        ConfigError: It is not the one that was checked.
+    """
+    config = parse_config(text.document)
+    if config.digest != text.digest:
+        raise ConfigError("a worker reads another config than its parent has checked")
+    return config
