@@ -122,6 +122,9 @@ What a target cannot write is its dead letter, for one of these reasons:
 | `unsafe-channel` | The channel as a whole is none of the protocol, such as one that is too long. |
 | `key-not-carried` | The protocol carries text only, and the key is none. |
 | `header-not-carried` | The same of a header, or the protocol does not take its name. |
+| `headers-too-many` | More than 64 headers would pass. |
+| `headers-too-large` | A header that would pass has more than 8,192 bytes, or all have more than 32,768. |
+| `too-many-hops` | The message has passed eight gateways: it goes round. |
 
 """
 

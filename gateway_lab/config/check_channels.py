@@ -17,6 +17,7 @@ from gateway_lab.config.report import Report
 from gateway_lab.config.uses import address_places
 from gateway_lab.events.event_type import EventType
 from gateway_lab.findings import Severity
+from gateway_lab.messages.headers import is_control
 from gateway_lab.protocols.protocol import Options, Protocol
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.rules.template import Template
@@ -122,9 +123,9 @@ def _check_headers(path: DocumentPath, target: Target, protocol: Protocol, repor
             report.add("header-refused", (*path, "headers", header), text, hint, is_key=True)
     passing = () if isinstance(target.pass_headers, str) else target.pass_headers
     for index, header in enumerate(passing):
-        if protocol.is_control(header.lower()):
+        if protocol.is_control(header.lower()) or is_control(header.lower()):
             place, text = (*path, "pass_headers", index), f"{header!r} never passes"
-            hint = "it belongs to the gateway or the broker"
+            hint = "it belongs to the gateway or to a broker"
             report.add("header-refused", place, text, hint, severity=Severity.WARNING)
 
 

@@ -121,8 +121,9 @@ DELIVERY = {
         _ERROR,
         "A protocol does not allow the name of a header, or keeps it for itself.",
         (
-            "Names that begin with `x-gw-` belong to the gateway, some others to the broker: they "
-            "never pass, and a target cannot set them."
+            "Names that begin with `x-gw-` belong to the gateway, some others to the broker: a target "
+            "cannot set them. Those that tell any broker or bridge what to do (`Nats-…`, `CC`, "
+            "`x-death`, `__connect.…`, `Camel…`, `reply-to`, those of one hop) never pass."
         ),
     ),
     "option-refused": (

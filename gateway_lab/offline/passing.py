@@ -12,7 +12,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from gateway_lab.config.plan import TargetPlan
-from gateway_lab.messages.headers import Headers
+from gateway_lab.messages.headers import (
+    HOPS_HEADER,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    Headers,
+)
 from gateway_lab.offline.cache import CACHE
 from gateway_lab.offline.combinations import looks_distinct
 from gateway_lab.offline.parts import Part
@@ -22,16 +27,15 @@ from gateway_lab.routing.render import Render
 
 _ROW = {"row": pl.UInt32}
 _KEYS = {**_ROW, "key": pl.Binary}
-_ITEMS = {**_ROW, "name": pl.String, "value": pl.Binary}
 _FEW_NAMES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """Headers with values that are not plain text.
+    """Headers that a target may have to refuse.
 
     Attributes:
-        rows: The rows of the part that have such a header, ascending.
+        rows: The rows of the part that have such headers, ascending.
         headers: All headers of these rows, one a line: `row`, `name` and `value`.
     """
 
@@ -67,10 +71,7 @@ def look_ahead(part: Part, targets: Iterable[TargetPlan]) -> None:
     for target in targets:
         if _is_picky(target):
             odd_keys(part)
-            if target.pass_headers:
-                odd_headers(part)
-        elif target.pass_headers:
-            header_names(part)
+        _suspicious(part, target)
 
 
 def _is_picky(target: TargetPlan) -> bool:
@@ -80,17 +81,20 @@ def _is_picky(target: TargetPlan) -> bool:
 
 def _suspects(part: Part, target: TargetPlan, render: Render) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Find keys (`row` and `key`) and headers (`row`, `name`, `value`) that may be refused."""
-    keys, headers = pl.DataFrame(schema=_KEYS), pl.DataFrame(schema=_ITEMS)
+    keys = pl.DataFrame(schema=_KEYS)
     if target.key is None and _is_picky(target):
         keys = _read_keys(part, odd_keys(part))
-    if target.pass_headers:
-        names = header_names(part)
-        refused = [name for name in names if render.refuse_passing(None, ((name, b""),))]
-        if refused:
-            headers = _headers_of(part, refused)
-        elif _is_picky(target):
-            headers = odd_headers(part).headers
-    return keys, headers
+    suspicious = _suspicious(part, target)
+    if not target.pass_headers:
+        return keys, suspicious.headers
+    names = header_names(part)
+    refused = [name for name in names if render.refuse_passing(None, ((name, b""),))]
+    return keys, _headers_of(part, refused, suspicious) if refused else suspicious.headers
+
+
+def _suspicious(part: Part, target: TargetPlan) -> Odd:
+    """Find the messages whose headers may be refused, whatever their names."""
+    return odd_headers(part) if target.pass_headers and _is_picky(target) else bulky_headers(part)
 
 
 def odd_keys(part: Part) -> pl.Series:
@@ -104,15 +108,49 @@ def odd_keys(part: Part) -> pl.Series:
 
 
 def odd_headers(part: Part) -> Odd:
-    """Find the rows that have headers with values that are not plain text."""
+    """Find the rows that have headers with values that are not plain text, or bulky ones."""
 
     def make() -> Odd:
         items = _items(part)
         CACHE.get(("header names", part.key), lambda: _names(items))
-        rows = pl.concat([items["row"].clear(), *_odd_rows(items)]).unique().sort()
+        bulky = CACHE.get(("bulky headers", part.key), lambda: _bulky(items))
+        rows = pl.concat([bulky.rows, *_odd_rows(items)]).unique().sort()
         return Odd(rows, items.filter(pl.col("row").is_in(rows.implode())))
 
     return CACHE.get(("odd headers", part.key), make)
+
+
+def bulky_headers(part: Part) -> Odd:
+    """Find the rows whose headers may be past the bounds, or say how far the message has come."""
+
+    def make() -> Odd:
+        items = _items(part)
+        CACHE.get(("header names", part.key), lambda: _names(items))
+        return _bulky(items)
+
+    return CACHE.get(("bulky headers", part.key), make)
+
+
+def _bulky(items: pl.DataFrame) -> Odd:
+    names = [name for name in _names(items) if name.lower() == HOPS_HEADER]
+    far = items["row"].filter(items["name"].is_in(names))
+    rows = pl.concat([far, _long_rows(items), _full_rows(items)]).unique().sort()
+    return Odd(rows, items.filter(pl.col("row").is_in(rows.implode())))
+
+
+def _full_rows(items: pl.DataFrame) -> pl.Series:
+    """Find the rows with more headers than may pass; rows are in order."""
+    rows = items["row"][MAX_HEADERS:]
+    return rows.filter(rows == items["row"][:-MAX_HEADERS])
+
+
+def _long_rows(items: pl.DataFrame) -> pl.Series:
+    """Find the rows with more bytes of values than one value may have."""
+    size = pl.col("value").bin.size()
+    # As many as may pass, none of them longer than this, are within the bound together.
+    some = items.filter(size > MAX_HEADER_BYTES // MAX_HEADERS)["row"].unique()
+    sums = items.filter(pl.col("row").is_in(some.implode())).group_by("row").agg(size.sum())
+    return sums.filter(pl.col("value") > MAX_HEADER_BYTES)["row"]
 
 
 def header_names(part: Part) -> pl.Series:
@@ -140,11 +178,11 @@ def _odd_rows(items: pl.DataFrame) -> Iterator[pl.Series]:
             yield items["row"].filter(here).filter(odd)
 
 
-def _headers_of(part: Part, names: list[str]) -> pl.DataFrame:
-    """Read the headers of messages that have one of these names, or an odd value."""
+def _headers_of(part: Part, names: list[str], suspicious: Odd) -> pl.DataFrame:
+    """Read the headers of messages that have one of these names, or are suspicious."""
     items = _items(part)
     named = items["row"].filter(items["name"].is_in(names))
-    rows = pl.concat([named, odd_headers(part).rows]).unique()
+    rows = pl.concat([named, suspicious.rows]).unique()
     return items.filter(pl.col("row").is_in(rows.implode()))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.protocol import Protocol, check_value, is_plain
 from gateway_lab.protocols.registry import PROTOCOLS
+from gateway_lab.routing.passing import MAX_REMEMBERED, compile_passing, header_refused
 from gateway_lab.rules.fill import (
     Values,
     compile_json,
@@ -27,9 +28,6 @@ from gateway_lab.rules.fill import (
 )
 from gateway_lab.rules.template import Template
 from gateway_lab.rules.tree import Reference
-
-MAX_REMEMBERED: Final = 10_000
-"""Channels and header names remembered by a target; past that it forgets all and starts again."""
 
 OTHER: Final = "other"
 """What stands in a dead-letter channel for a value that cannot stand there."""
@@ -103,13 +101,13 @@ def compile_render(target: TargetPlan, inputs: Sequence[Reference]) -> Render:
     key = _compile_key(target, inputs, check)
     headers = _compile_headers(target, inputs, check)
     no_values: Values = (None,) * len(inputs)
-    passing = _compile_passing(target, check)
+    passing = compile_passing(target)
 
     def refuse_passing(incoming_key: bytes | None, incoming: Headers) -> str | None:
         if target.key is None and isinstance(refused := key(no_values, incoming_key), Refused):
             return refused.reason
         passed = passing(incoming)
-        return passed.reason if isinstance(passed, Refused) else None
+        return passed if isinstance(passed, str) else None
 
     templates = (target.key, *target.headers.values())
     return Render(
@@ -223,7 +221,7 @@ def _compile_key(
 def _compile_headers(
     target: TargetPlan, inputs: Sequence[Reference], check: _CheckValue | None
 ) -> RenderHeaders:
-    passing = _compile_passing(target, check)
+    passing = compile_passing(target)
     added = [
         (name, compile_text(template, inputs, name=f"target {target.name} header {name}"))
         for name, template in target.headers.items()
@@ -231,7 +229,9 @@ def _compile_headers(
 
     def headers(values: Values, incoming: Headers) -> Headers | Refused:
         passed = passing(incoming)
-        if isinstance(passed, Refused) or not added:
+        if isinstance(passed, str):
+            return Refused(passed)
+        if not added:
             return passed
         written = list(passed)
         for name, fill in added:
@@ -240,68 +240,11 @@ def _compile_headers(
                 continue
             value = text.encode()
             if check and not check(value):
-                return _header_refused(name, target.protocol)
+                return Refused(header_refused(name, target.protocol))
             written.append((name, value))
         return tuple(written)
 
     return headers
-
-
-def _compile_passing(
-    target: TargetPlan, check: _CheckValue | None
-) -> Callable[[Headers], Headers | Refused]:
-    """Compile which headers pass; a name is judged once and then remembered."""
-    protocol = PROTOCOLS[target.protocol]
-    verdicts = _Verdicts(target, protocol)
-
-    def passing(incoming: Headers) -> Headers | Refused:
-        passed = []
-        for header in incoming:
-            verdict = verdicts[header[0]]
-            if verdict == "pass" and (check is None or check(header[1])):
-                passed.append(header)
-            elif verdict != "leave":
-                return _header_refused(header[0], target.protocol)
-        return tuple(passed)
-
-    if protocol.carries.repeated:
-        return passing
-
-    def passing_once(incoming: Headers) -> Headers | Refused:
-        passed = passing(incoming)
-        return passed if isinstance(passed, Refused) else tuple(dict(passed).items())
-
-    return passing_once
-
-
-class _Verdicts(dict[str, Literal["pass", "leave", "refuse"]]):
-    """What becomes of a header of each name; a name is judged when it is first met."""
-
-    def __init__(self, target: TargetPlan, protocol: Protocol) -> None:
-        super().__init__()
-        self._protocol = protocol
-        self._replaced = frozenset(name.lower() for name in target.headers)
-        passing = target.pass_headers
-        self._named = None if isinstance(passing, str) else passing
-
-    def __missing__(self, name: str) -> Literal["pass", "leave", "refuse"]:
-        verdict = self._judge(name)
-        if len(name) <= 255:
-            _remember(self, name, verdict)
-        return verdict
-
-    def _judge(self, name: str) -> Literal["pass", "leave", "refuse"]:
-        lower = name.lower()
-        if self._protocol.is_control(lower) or lower in self._replaced:
-            return "leave"
-        if self._named is not None and lower not in self._named:
-            return "leave"
-        return "refuse" if self._protocol.check_header(name) else "pass"
-
-
-def _header_refused(name: str, protocol: str) -> Refused:
-    shown = name if name.isascii() and name.isprintable() and len(name) <= 64 else "a header"
-    return Refused(f"header-not-carried: {protocol} cannot carry {shown}")
 
 
 def _compile_body(

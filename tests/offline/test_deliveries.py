@@ -71,7 +71,10 @@ def test_rendered_deliveries_hold_what_is_written(
     capture = capture_of(message(order("critical"), key=b"k", headers=headers))
     pager, audit = replay(shop, capture).deliveries(rendered=True).collect().rows(named=True)
     assert (pager["key"], audit["key"]) == (b"acme", b"k")
-    assert pager["headers"] == [{"name": "x-request-id", "value": b"r"}]
+    assert pager["headers"] == [
+        {"name": "x-request-id", "value": b"r"},
+        {"name": "x-gw-hops", "value": b"2"},
+    ]
     assert pager["body"] == capture.message(0).body
 
 

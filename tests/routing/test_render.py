@@ -116,6 +116,7 @@ def test_all_headers_pass_in_order_but_for_control_headers():
         ("b", b"1"),
         ("a", b"2"),
         ("b", b"\xff"),
+        ("x-gw-hops", b"2"),
     )
 
 
