@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
@@ -46,6 +47,8 @@ http://127.0.0.1:9100/readyz and /metrics
 
 `gateway-lab run routes.yaml 2> gateway.log`  one JSON object a line, for programs
 """
+
+_LOG: Final = logging.getLogger("gateway_lab.run")
 
 REFRESH_S: Final = 1.0
 """How often the books are shown."""
@@ -98,6 +101,7 @@ class _Asked:
     watch: bool
     record: Path | None
     shadow: Path | None
+    show_private: bool
     disagreements: Path | None
     port: int | None
     member: str
@@ -121,6 +125,9 @@ def run(
         Path | None,
         Option(metavar="CONFIG", help="Compare with what another config would decide."),
     ] = None,
+    show_private: Annotated[
+        bool, Option("--show-private", help="Record private values as they are, not masked.")
+    ] = False,
     disagreements: Annotated[
         Path | None,
         Option(metavar="PATH", help="Write what the shadow decides otherwise to a capture."),
@@ -153,6 +160,7 @@ def run(
         watch=watch,
         record=record,
         shadow=shadow,
+        show_private=show_private,
         disagreements=disagreements,
         port=port,
         member=_member(member),
@@ -180,6 +188,9 @@ def _refuse_together(asked: _Asked) -> None:
     if asked.shadow and (asked.workers > 1 or asked.watch):
         msg = "a shadow is compared with one config in one process: no --workers, no --watch"
         raise BadParameter(msg, param_hint="--shadow")
+    if asked.record and asked.record.suffix and asked.workers > 1:
+        msg = "workers record to a folder, each to files of its own"
+        raise BadParameter(msg, param_hint="--record")
     if asked.disagreements and not asked.shadow:
         msg = "there is no --shadow that could disagree"
         raise BadParameter(msg, param_hint="--disagreements")
@@ -195,6 +206,7 @@ def _made(asked: _Asked, config: gl.GatewayConfig, stack: ExitStack) -> Running:
             create_channels=asked.create_channels,
             member=asked.member,
             record=None if asked.record is None else str(asked.record),
+            shows_private=asked.show_private,
         )
     return Gateway(
         config,
@@ -210,6 +222,8 @@ def _wrap(asked: _Asked, config: gl.GatewayConfig, stack: ExitStack) -> Wrap:
     if asked.record:
         from gateway_lab.recording.tap import Tap  # noqa: PLC0415
 
+        if asked.show_private:
+            gl.show_private()
         wraps.append(stack.enter_context(Tap(config, asked.record)).wrap)
     if asked.shadow:
         from gateway_lab.recording.shadow import Shadow  # noqa: PLC0415
@@ -245,6 +259,7 @@ async def _run(running: Running, asked: _Asked, show: Shown) -> None:
         if asked.port is not None:
             health = Health(running.stats, port=asked.port, name=running.config.name)
             await stack.enter_async_context(health)
+            _LOG.info("health is at http://%s:%s", *health.address)
         signals = _Signals(running, asked)
         stack.push_async_callback(signals.close)
         await stack.enter_async_context(running)
@@ -296,7 +311,8 @@ class _Signals:
         self._begin(self._take_over())
 
     async def _watch(self) -> None:
-        async for _ in changes(self._asked.path):
+        origin = self._running.config.origin
+        async for _ in changes(self._asked.path, origin.text if origin else ""):
             await self._take_over()
 
     async def _take_over(self) -> None:

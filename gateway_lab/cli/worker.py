@@ -12,6 +12,7 @@ from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.gateway.gateway import Wrap
 from gateway_lab.gateway.worker import serve
 from gateway_lab.gateway.worker_talk import Begin
+from gateway_lab.messages.mask import show_private
 
 COMMAND: Final = (sys.executable, "-m", __spec__.name)
 """Starts a worker; the number of its socket comes behind."""
@@ -25,6 +26,8 @@ def _wrapped(begin: Begin, config: GatewayConfig) -> Iterator[Wrap]:
         return
     from gateway_lab.recording.tap import Tap  # noqa: PLC0415 - only a recorder needs polars
 
+    if begin.shows_private:
+        show_private()
     with Tap(config, begin.record, member=begin.number) as tap:
         yield tap.wrap
 

@@ -69,21 +69,26 @@ def _read(config: Document) -> set[str]:
     return {source for router in routers for source in router.sources}
 
 
-async def changes(path: str | os.PathLike[str]) -> AsyncIterator[None]:
+async def changes(path: str | os.PathLike[str], read: str) -> AsyncIterator[None]:
     """Tell each time that what a file holds has become something else; it never ends.
 
     It looks, and is not told by the system: a file behind a symbolic link that is swapped, as in a
     mounted volume, or on a network drive, changes without a word. A file that is not there for a
     moment, while an editor replaces it, is what it was.
+
+    Args:
+        path: The file.
+        read: What was read from it; it may have changed since.
     """
     file = Path(path)
-    stamp, digest = await asyncio.to_thread(_look, file, (), "")
+    stamp: tuple[int, ...] = ()
+    digest = _digest(read.encode())
     while True:
-        await asyncio.sleep(LOOK_S)
         stamp, new = await asyncio.to_thread(_look, file, stamp, digest)
         if new != digest:
             digest = new
             yield
+        await asyncio.sleep(LOOK_S)
 
 
 def _look(file: Path, stamp: tuple[int, ...], digest: str) -> tuple[tuple[int, ...], str]:
@@ -91,6 +96,10 @@ def _look(file: Path, stamp: tuple[int, ...], digest: str) -> tuple[tuple[int, .
     try:
         there = file.stat()
         new = (there.st_mtime_ns, there.st_size, there.st_ino)
-        return new, digest if new == stamp else hashlib.sha256(file.read_bytes()).hexdigest()
+        return new, digest if new == stamp else _digest(file.read_bytes())
     except OSError:
         return stamp, digest
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

@@ -32,6 +32,7 @@ class Begin(msgspec.Struct, tag=True, frozen=True):
         member: Names the process among those that share the gateway's groups; may be empty.
         creates: Whether to create channels that are missing.
         record: Where to record to; None: nowhere.
+        shows_private: Whether what is recorded has private values as they are.
     """
 
     text: Text
@@ -39,6 +40,7 @@ class Begin(msgspec.Struct, tag=True, frozen=True):
     member: str = ""
     creates: bool = False
     record: str | None = None
+    shows_private: bool = False
 
 
 class Prepare(msgspec.Struct, tag=True, frozen=True):

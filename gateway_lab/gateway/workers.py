@@ -66,6 +66,7 @@ class Workers:
         create_channels: As for `Gateway`.
         member: As for `Gateway`; a worker's name is this and its number.
         record: Where workers record to; None: nowhere.
+        shows_private: Whether what they record has private values as they are.
 
     Raises:
         ConfigError: The config has an error, or cannot be run by several processes.
@@ -82,10 +83,13 @@ class Workers:
         create_channels: bool = False,
         member: str = "",
         record: str | None = None,
+        shows_private: bool = False,
     ) -> None:
         self._version = Version.of(config)
         _require_sharing(self._version, environ)
-        begin = Begin(_text(config), 0, creates=create_channels, record=record)
+        begin = Begin(
+            _text(config), 0, creates=create_channels, record=record, shows_private=shows_private
+        )
         self._seats = [
             _Seat(
                 command,

@@ -271,7 +271,7 @@ async def told(path: Path, do: Callable[[], object]) -> bool:
     is_last = False
 
     async def watch() -> None:
-        async for _ in changes(path):
+        async for _ in changes(path, "one"):
             times.append(is_last)
             if is_last:
                 return
@@ -294,6 +294,12 @@ async def told(path: Path, do: Callable[[], object]) -> bool:
         is_last = bool(write(path, "last"))
         await asyncio.wait_for(watching, 20)
     return len(times) > 1
+
+
+async def test_a_file_that_changed_before_anybody_looked_is_told(file: Path) -> None:
+    async with asyncio.timeout(20):
+        async for _ in changes(file, "what was read"):
+            break
 
 
 async def test_a_file_with_other_text_is_told(file: Path) -> None:
