@@ -39,7 +39,6 @@ _Verdict: TypeAlias = Literal["pass", "leave", "refuse", "hops", "parent", "stat
 _TRACE: Final[Mapping[str, _Verdict]] = MappingProxyType(
     {"traceparent": "parent", "tracestate": "state"}
 )
-_ODD: Final = frozenset({"refuse", "hops", "state"})
 
 
 def compile_passing(target: TargetPlan) -> Passing:
@@ -65,22 +64,19 @@ class _Passing:
 
     def __call__(self, incoming: Headers) -> Headers | str:
         """Return the headers that pass, or why the message is refused."""
-        passed: _Passed = []
         size, verdicts = 0, self._verdicts
-        for header in incoming:
-            verdict = verdicts[header[0]]
-            if verdict == "pass" or (verdict == "parent" and _PARENT.match(header[1])):
-                passed.append(header)
-                size += len(header[1])
-            elif verdict in _ODD:
+        for name, value in incoming:
+            verdict = verdicts[name]
+            if verdict != "pass" and (verdict != "parent" or not _PARENT.match(value)):
                 sifted = self._sift(incoming)
-                return sifted if isinstance(sifted, str) else self._bound(sifted)
-        if size > MAX_HEADER_BYTES or len(passed) > MAX_HEADERS or self._is_picky:
-            return self._bound(passed)
-        return tuple(passed)
+                return sifted if isinstance(sifted, str) else self._bound(tuple(sifted))
+            size += len(value)
+        if size > MAX_HEADER_BYTES or len(incoming) > MAX_HEADERS or self._is_picky:
+            return self._bound(incoming)
+        return incoming
 
     def _sift(self, incoming: Headers) -> _Passed | str:
-        """Do the same where names are among them that pass under conditions or end it."""
+        """Do the same where not all names are among those that always pass."""
         passed: _Passed = []
         hops = 0
         for name, value in incoming:
@@ -100,11 +96,11 @@ class _Passing:
             passed.append((HOPS_HEADER, b"%d" % (hops + 1)))
         return passed
 
-    def _bound(self, passed: _Passed) -> Headers | str:
+    def _bound(self, passed: Headers) -> Headers | str:
         for name, value in passed if self._is_picky else ():
             if not is_plain(value):
                 return header_refused(name, self._protocol)
-        return _too_much(passed) or tuple(passed)
+        return _too_much(passed) or passed
 
 
 class _Verdicts(dict[str, _Verdict]):
@@ -144,7 +140,7 @@ def header_refused(name: str, protocol: str) -> str:
     return f"header-not-carried: {protocol} cannot carry {shown}"
 
 
-def _too_much(passed: _Passed) -> str | None:
+def _too_much(passed: Headers) -> str | None:
     """Refuse what is past the bounds; 64 names alone are not, as each has at most 255 bytes."""
     if len(passed) > MAX_HEADERS:
         return f"headers-too-many: at most {MAX_HEADERS} pass"
