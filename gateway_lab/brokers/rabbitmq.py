@@ -67,7 +67,10 @@ class RabbitmqBroker:
         """Open a source on a connection of its own; see the contract."""
         queues = [(_queue(each, options), each.channel or "") for each in addresses]
         link = Link(self.alias, self._url, f"{self._who} source {name}".strip())
-        source = RabbitmqSource(link, queues, window=self._window, lease_s=self._lease_s)
+        id_from = options.id_from if isinstance(options, SourceOptions) else None
+        source = RabbitmqSource(
+            link, queues, id_from=id_from, window=self._window, lease_s=self._lease_s
+        )
         try:
             await source.open()
         except BaseException:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -70,6 +72,21 @@ class Link:
             if self._connection is None or not self._connection.is_opened:
                 self._connection = await self._connect_patiently()
             return self._connection
+
+    async def replace(self, silent: aiormq.Connection) -> None:
+        """Drop a connection that answers nothing, if the server answers another one.
+
+        A channel of RabbitMQ can get stuck for good, such as at a quorum queue that had no leader
+        when the server came back: nothing on its connection is answered then, not even a close.
+
+        Raises:
+            LostError: The server answers nobody; the connection stays.
+        """
+        async with self._lock:
+            if self._connection is silent:
+                self._connection = await self._connect()
+        if isinstance(silent, _Connection):
+            silent.transport.abort()
 
     async def _connect_patiently(self) -> _Connection:
         denials = 0
@@ -140,9 +157,35 @@ class Link:
 
 async def close_quietly(resource: AbstractConnection | AbstractChannel) -> None:
     """Close a connection or channel in whatever state it is."""
-    with suppress(Exception):
+    with suppress(Exception), _unheard():
         async with asyncio.timeout(_CLOSE_LIMIT_S):
             await resource.close(aiormq.ConnectionClosed(200, "closed"))
+
+
+_IS_OURS: ContextVar[bool] = ContextVar("gateway_lab.rabbitmq", default=False)
+
+
+def _of_others(_: logging.LogRecord) -> bool:
+    """Say whether a line of aiormq is about a connection that is not ours."""
+    return not _IS_OURS.get()
+
+
+for _part in ("connection", "channel"):
+    logging.getLogger(f"aiormq.{_part}").addFilter(_of_others)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep what aiormq logs to itself, and what the tasks log that it makes meanwhile.
+
+    It logs each try to connect, and texts of the server, which name hosts and users; what they
+    mean is said by our errors.
+    """
+    token = _IS_OURS.set(True)
+    try:
+        yield
+    finally:
+        _IS_OURS.reset(token)
 
 
 async def ask(answer: Awaitable[_T]) -> _T:
@@ -153,8 +196,9 @@ async def ask(answer: Awaitable[_T]) -> _T:
         AMQPChannelError: It said no, and closed the channel.
     """
     try:
-        async with asyncio.timeout(ANSWER_LIMIT_S):
-            return await answer
+        with _unheard():
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                return await answer
     except _REFUSALS:
         raise
     except asyncio.CancelledError as error:  # aiormq's way to say that it gave a connection up
@@ -214,6 +258,7 @@ class _Transport(aiormq.TransportFactory):
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
+        self._socket: asyncio.Transport | None = None
 
     async def create(
         self, url: URL, **_kwargs: Any
@@ -226,7 +271,13 @@ class _Transport(aiormq.TransportFactory):
             )
         except OSError as error:
             raise aiormq.AMQPConnectionError(type(error).__name__) from error
+        self._socket = transport
         return reader, asyncio.StreamWriter(transport, self.arriving, reader, loop)
+
+    def abort(self) -> None:
+        """End the connection without a word."""
+        if self._socket is not None:
+            self._socket.abort()
 
 
 def arriving(channel: AbstractChannel) -> Arriving:

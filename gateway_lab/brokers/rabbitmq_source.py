@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
@@ -16,7 +16,13 @@ import aiormq
 from aiormq.abc import AbstractChannel
 
 from gateway_lab.brokers.contract import Batch, Handle
-from gateway_lab.brokers.rabbitmq_contents import Content, Taker, read_delivery, read_properties
+from gateway_lab.brokers.rabbitmq_contents import (
+    Content,
+    Properties,
+    Taker,
+    read_delivery,
+    read_properties,
+)
 from gateway_lab.brokers.rabbitmq_frames import encode_acks, encode_requeues
 from gateway_lab.brokers.rabbitmq_link import (
     Link,
@@ -28,6 +34,7 @@ from gateway_lab.brokers.rabbitmq_link import (
     write_through,
 )
 from gateway_lab.messages.message import Message
+from gateway_lab.protocols.rabbitmq import ID_FROM_PROPERTY
 
 WINDOW = 10_000
 """How many messages a source holds unsettled; the server sends no more."""
@@ -47,6 +54,7 @@ class RabbitmqSource:
     Args:
         link: A connection of its own.
         queues: Names of queues, each with the channel that its messages are said to come from.
+        id_from: Where a message's own id stands, as the options say it.
         window: How many messages may be unsettled, for each queue.
         lease_s: How long one may be.
     """
@@ -54,9 +62,16 @@ class RabbitmqSource:
     lost = 0  # AMQP does not tell what a queue has dropped
 
     def __init__(
-        self, link: Link, queues: Sequence[tuple[str, str]], *, window: int, lease_s: float
+        self,
+        link: Link,
+        queues: Sequence[tuple[str, str]],
+        *,
+        id_from: str | None,
+        window: int,
+        lease_s: float,
     ) -> None:
         self._link, self._queues = link, queues
+        self._id_of = _reader_of_ids(id_from)
         self._window, self._lease_s = window, lease_s
         self._inbox: _Inbox | None = None
         self._counted = 0
@@ -102,6 +117,7 @@ class RabbitmqSource:
                     protocol="rabbitmq",
                     channel=inbox.channels[delivery.consumer_tag],
                     position=str(handle),
+                    id=self._id_of(properties),
                 )
             )
         return Batch(messages, handles, attempts)
@@ -162,6 +178,20 @@ class RabbitmqSource:
             inbox = self._inbox
             if inbox is not None and inbox.is_overdue():
                 await inbox.close()
+
+
+def _reader_of_ids(id_from: str | None) -> Callable[[Properties], str | None]:
+    if id_from is None:
+        return lambda _: None
+    if id_from == ID_FROM_PROPERTY:
+        return lambda properties: properties.message_id or None
+    wanted = id_from.partition(".")[2].lower()
+
+    def read(properties: Properties) -> str | None:
+        values = [value for name, value in properties.headers if name.lower() == wanted]
+        return values[-1].decode(errors="backslashreplace") or None if values else None
+
+    return read
 
 
 async def _never_called(_: object) -> None:

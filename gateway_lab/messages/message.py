@@ -26,6 +26,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         channel: The topic, queue, subject or stream it was read from.
         partition: The part of the channel it was read from, as text; None where there is none.
         position: Its place there (offset, delivery tag, sequence, id), as text.
+        id: What its publisher calls it, and nothing else, where the source's options say where
+            that stands; else None.
         seq: Its number in a capture; None for a live message.
     """
 
@@ -39,4 +41,5 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     channel: str = ""
     partition: str | None = None
     position: str | None = None
+    id: str | None = None
     seq: int | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, Final
 
-from pydantic import model_validator
+from pydantic import StringConstraints, model_validator
 
 from gateway_lab.messages.headers import CONTROL_PREFIX
 from gateway_lab.protocols.protocol import (
@@ -34,16 +35,26 @@ CARRIES = Carries(
 )
 
 
+IdFrom = Annotated[str, StringConstraints(pattern=r"^(message_id|headers\.[!-~]{1,255})$")]
+"""Where a message's own id stands."""
+
+ID_FROM_PROPERTY: Final = "message_id"
+
+
 class SourceOptions(Options):
     """Options of a source; without any, the channel is the queue.
 
     Attributes:
         exchange: The exchange that the queue is bound to, the channel being the binding key.
         queue: The queue, where the channel is a binding key.
+        id_from: Where publishers name each message once and for all: `message_id`, the property of
+            AMQP, or `headers.NAME`. Left out, a message that comes again has another id: RabbitMQ
+            itself gives it none. Two messages of one id are one to targets that drop repeats.
     """
 
     exchange: BrokerName | None = None
     queue: BrokerName | None = None
+    id_from: IdFrom | None = None
 
     @model_validator(mode="after")
     def _go_together(self) -> SourceOptions:

@@ -50,7 +50,7 @@ from gateway_lab.testing.connector_rig import (
     soon,
 )
 from gateway_lab.testing.connector_suite import ConnectorSuite
-from gateway_lab.testing.servers import RabbitmqServer, free_port
+from gateway_lab.testing.servers import RabbitmqServer
 
 pytestmark = [pytest.mark.broker, pytest.mark.anyio]
 
@@ -465,6 +465,43 @@ async def test_a_queue_that_is_bound_is_read_under_the_name_of_the_channel(
     assert [each.channel for each in batch.messages] == ["orders.new"]
 
 
+@pytest.mark.parametrize(
+    ("id_from", "expected"),
+    [
+        (None, [None, None, None]),
+        ("message_id", ["m-0", "m-1", "m-2"]),
+        ("headers.Order-Id", [None, "7", "a\\xff"]),
+    ],
+)
+async def test_a_message_has_the_id_that_its_publisher_gave_it(
+    rig: RabbitmqRig,
+    broker: RabbitmqBroker,
+    queue: str,
+    id_from: str | None,
+    expected: list[str | None],
+) -> None:
+    """And has it again when it comes again."""
+    every = [
+        Basic.Properties(message_id="m-0"),
+        Basic.Properties(message_id="m-1", headers={"order-id": 7}),
+        Basic.Properties(message_id="m-2", headers={"ORDER-ID": bytearray(b"a\xff")}),
+    ]
+
+    async def publish(bare: AbstractChannel) -> None:
+        for properties in every:
+            await bare.basic_publish(b"", routing_key=queue, properties=properties)
+
+    await rig.ask(publish)
+    options = SourceOptions(id_from=id_from)
+    source = await soon(broker.source("reader", [rig.address(queue)], options))
+    for _ in range(2):
+        reading = Reading(source)
+        while len(reading.messages) < 3:
+            reading.add(await soon(source.read(3)))
+        assert [each.id for each in reading.messages] == expected
+        await soon(source.give_back(reading.handles))
+
+
 async def test_headers_of_others_are_read_as_text(
     rig: RabbitmqRig, broker: RabbitmqBroker, queue: str
 ) -> None:
@@ -511,18 +548,49 @@ async def test_what_will_never_work_is_said_without_the_address(
     )
 
 
-async def test_a_broker_that_is_away_is_waited_for_without_naming_it(
+async def test_a_broker_that_is_away_is_waited_for_without_a_word(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    broker = RabbitmqBroker("rabbit", f"amqp://guest:guest@127.0.0.1:{free_port()}/")
+    tries: list[asyncio.StreamWriter] = []
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tries.append(writer)
+        writer.close()
+
+    listener = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    broker = RabbitmqBroker("rabbit", f"amqp://guest:guest@127.0.0.1:{port}/")
     opening = asyncio.create_task(broker.open())
-    await until(lambda: resolved("error when creating transport" in caplog.text), True)
+    await until(lambda: resolved(len(tries) > 3), True)
     assert not opening.done()
     opening.cancel()
     await asyncio.wait([opening])
     await soon(broker.close())
-    assert "127.0.0.1" not in caplog.text
+    listener.close()
+    await listener.wait_closed()
+    assert caplog.records == []
+
+
+async def test_a_connection_that_breaks_is_made_again_without_a_word(
+    rig: RabbitmqRig, broker: RabbitmqBroker, queue: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of others are still heard."""
+    reading = Reading(await soon(broker.source("reader", [rig.address(queue)], rig.options)))
+    await send_until_confirmed(broker.sink(), [sending(queue, b"1")])
+    await rig.evaluate(
+        '[rabbit_networking:close_connection(C, "why") || C <- rabbit_networking:connections()]'
+    )
+    await send_until_confirmed(broker.sink(), [sending(queue, b"2")])
+    await reading.bodies(2)
+    await soon(rig.ask(lambda bare: bare.queue_delete(queue)))  # the server cancels our consumer
+    with pytest.raises(BrokerError, match="no such queue"):
+        await soon(reading.source.read(1))
+    assert caplog.records == []
+    async with aiormq.connect(rig.url()) as other:
+        rig.proxy.cut()
+        await until(lambda: resolved(other.is_closed), True)
+    assert caplog.records != []
 
 
 async def test_a_user_without_permission_is_an_error_of_configuration(
