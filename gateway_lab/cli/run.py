@@ -304,7 +304,10 @@ class _Signals:
         """Stop; the second time at once, whatever does not want to end."""
         self._stops += 1
         if self._stops > 1:
+            _LOG.warning("ending at once: what is in flight comes again")
             asyncio.get_running_loop().call_later(NOW_S, _end)
+        else:
+            _LOG.info("stopping: what is in flight is finished; a second signal does not wait")
         self._begin(self._running.stop(now=self._stops > 1))
 
     def _reload(self) -> None:

@@ -68,6 +68,7 @@ def test_a_signal_stops_it_cleanly(routes: Path, end: signal.Signals) -> None:
         assert next(log)["message"] == "source orders is waiting"
         digest = until(log, "source orders is running")["config"]
         process.send_signal(end)
+        assert next(log)["message"].startswith("stopping: what is in flight is finished")
         assert next(log)["message"] == "source orders is stopped"
         assert next(log) | {"time": ""} == {
             "time": "",

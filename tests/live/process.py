@@ -41,6 +41,10 @@ class Process:
             self.signal(signal.SIGKILL)
         self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def signal(self, which: signal.Signals) -> None:
         os.killpg(self._process.pid, which)
 
