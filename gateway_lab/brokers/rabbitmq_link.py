@@ -73,21 +73,6 @@ class Link:
                 self._connection = await self._connect_patiently()
             return self._connection
 
-    async def replace(self, silent: aiormq.Connection) -> None:
-        """Drop a connection that answers nothing, if the server answers another one.
-
-        A channel of RabbitMQ can get stuck for good, such as at a quorum queue that had no leader
-        when the server came back: nothing on its connection is answered then, not even a close.
-
-        Raises:
-            LostError: The server answers nobody; the connection stays.
-        """
-        async with self._lock:
-            if self._connection is silent:
-                self._connection = await self._connect()
-        if isinstance(silent, _Connection):
-            silent.transport.abort()
-
     async def _connect_patiently(self) -> _Connection:
         denials = 0
         for pause in pauses():
@@ -258,7 +243,6 @@ class _Transport(aiormq.TransportFactory):
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
-        self._socket: asyncio.Transport | None = None
 
     async def create(
         self, url: URL, **_kwargs: Any
@@ -271,13 +255,7 @@ class _Transport(aiormq.TransportFactory):
             )
         except OSError as error:
             raise aiormq.AMQPConnectionError(type(error).__name__) from error
-        self._socket = transport
         return reader, asyncio.StreamWriter(transport, self.arriving, reader, loop)
-
-    def abort(self) -> None:
-        """End the connection without a word."""
-        if self._socket is not None:
-            self._socket.abort()
 
 
 def arriving(channel: AbstractChannel) -> Arriving:
