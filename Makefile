@@ -16,7 +16,7 @@ NBVAL := --nbval --nbval-current-env --nbval-sanitize-with=tests/nbval.cfg \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers lab test check fix notebooks regen docs bench agree lock hooks clean
+.PHONY: help setup servers lab test check fix notebooks regen docs bench agree chaos lock hooks clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ bench: $(READY) ## Measure: ratios within one run, as a table
 
 agree: $(READY) ## Compare both engines and the judge on two million pairs (long)
 	AGREE_PAIRS=2000000 $(PYTEST) $(PARALLEL) --timeout=7200 tests/agree
+
+chaos: servers ## Kill gateways and brokers on real servers, on from where it was (ONLY=ring, MINUTES=8, ANEW=1)
+	@$(BIN)/python -m tests.live.chaos $(if $(ONLY),--only $(ONLY)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(ANEW),--anew)
 
 lock: ## Bring requirements.lock in step with pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --all-extras \

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tools.chaos_page import chaos_page
 from tools.cli_page import cli_page
 from tools.config_reference import config_reference, schema_file
 from tools.environment import environment
@@ -20,6 +21,7 @@ from tools.rule_language import rule_language
 ROOT = Path(__file__).parents[1]
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/chaos-results.md": chaos_page,
     "docs/cli.md": cli_page,
     "docs/config-reference.md": config_reference,
     "docs/findings.md": findings_page,

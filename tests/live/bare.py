@@ -18,7 +18,7 @@ from tests.live.bare_rabbitmq import BareRabbitmq
 from tests.live.bare_redis import BareRedis
 from tests.live.script import Record
 
-LIMIT_S = 60.0
+LIMIT_S = 40.0
 
 
 class Bare(Protocol):

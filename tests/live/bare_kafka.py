@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -32,6 +33,14 @@ class BareKafka:
             "reconnect.backoff.max.ms": 500,
         }
 
+    @cached_property
+    def _producer(self) -> Producer:
+        return Producer({**self._settings, "enable.idempotence": True, "linger.ms": 5})
+
+    @cached_property
+    def _looker(self) -> Consumer:
+        return self._consumer("bare-looker")
+
     def create(self, channels: Sequence[str]) -> None:
         admin = AdminClient(self._settings)
         made = admin.create_topics([NewTopic(each, PARTITIONS, 1) for each in channels])
@@ -45,7 +54,7 @@ class BareKafka:
             if error is None:
                 confirmed.append(number)
 
-        producer = Producer({**self._settings, "enable.idempotence": True, "linger.ms": 5})
+        producer = self._producer
         for number, record in records:
             while True:
                 try:
@@ -81,6 +90,11 @@ class BareKafka:
         finally:
             consumer.close()
 
+    def size(self, channel: str) -> int:
+        """Return how many messages have been stored in a channel."""
+        ends = [self._end(self._looker, each) for each in self._partitions(channel)]
+        return sum(end - first for first, end in ends)
+
     def lag(self, channel: str, group: str) -> int:
         consumer = self._consumer(group)
         try:
@@ -94,8 +108,17 @@ class BareKafka:
         return end - max(first, committed.offset)
 
     def _end(self, consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
-        first, end = consumer.get_watermark_offsets(partition, timeout=ASK_S)
-        return first, end
+        """Ask for as long as a server that has come back may need to lead its partitions."""
+        limit = time.monotonic() + ASK_S
+        while True:
+            try:
+                first, end = consumer.get_watermark_offsets(partition, timeout=ASK_S)
+            except KafkaException:
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(0.1)
+            else:
+                return first, end
 
     def _partitions(self, channel: str) -> list[TopicPartition]:
         return [TopicPartition(channel, number) for number in range(PARTITIONS)]

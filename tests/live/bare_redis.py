@@ -18,8 +18,9 @@ BODY: Final = "body"
 class BareRedis:
     """See `bare.Bare`."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, *, field: str = BODY) -> None:
+        """Take an address, and the field that holds a body."""
+        self._url, self._field = url, field
 
     def _connect(self) -> closing[Any]:
         return closing(Redis.from_url(self._url))
@@ -36,7 +37,7 @@ class BareRedis:
             for some in chunks(records, PAGE):
                 pipeline = client.pipeline(transaction=False)
                 for _, record in some:
-                    pipeline.xadd(channel, {BODY: record.body, **write_headers(record)})
+                    pipeline.xadd(channel, {self._field: record.body, **write_headers(record)})
                 answers = pipeline.execute(raise_on_error=False)
                 confirmed += [
                     number
@@ -51,7 +52,7 @@ class BareRedis:
             while page := client.xrange(channel, start, count=PAGE):
                 for _, fields in page:
                     named = {name.decode(): value for name, value in fields.items()}
-                    yield read_record(named.pop(BODY, b""), named)
+                    yield read_record(named.pop(self._field, b""), named)
                 start = b"(" + page[-1][0]
 
     def lag(self, channel: str, group: str) -> int:

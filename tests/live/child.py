@@ -1,7 +1,8 @@
 """A gateway in a process of its own, to be killed: `python -m tests.live.child CONFIG …`.
 
 It is the real `Gateway` with the real connectors; only a failpoint, or a mutant's fault, may stand
-between the two. It says on standard output, a JSON object a line, what becomes of it.
+between the two. It says on standard output, a JSON object a line, what becomes of it. SIGTERM stops it; SIGUSR1 kills it once a delivery of it
+has failed and waits for its next try.
 """
 
 from __future__ import annotations
@@ -57,7 +58,15 @@ async def _run(wanted: argparse.Namespace) -> None:
         trap.is_draining = True
         stops.append(loop.create_task(gateway.stop()))
 
+    async def die_in_trouble() -> None:
+        while not any(each.retried for each in gateway.stats().sources):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        trap.spring()
+
     loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(
+        signal.SIGUSR1, lambda: stops.append(loop.create_task(die_in_trouble()))
+    )
     async with gateway:
         tell("started")
         await gateway.wait()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from gateway_lab.testing.server_process import Server, dies_with_parent
 from tests.live.bare import LIMIT_S, bare, wait_until
 from tests.live.books import Books
 from tests.live.ledger import Bounds, Ledger, Verdict
-from tests.live.script import LETTERS, OUT, SECOND, WAYS, Script
+from tests.live.script import LETTERS, OUT, SECOND, WAYS, Record, Script
 
 ROOT: Final = Path(__file__).parents[2]
 GROUPS: Final[Mapping[str, str]] = {"kafka": "group", "redis": "group", "nats": "durable"}
@@ -97,6 +97,15 @@ class Child:
             log = self._log.read_text()[-2_000:]
             assert told["event"] != "gone", f"never {event}, but {before}\n{log}"
 
+    def check(self) -> None:
+        """See that it has not ended by itself.
+
+        Raises:
+            AssertionError: It has.
+        """
+        code = self._process.poll()
+        assert code is None, f"ended with {code}: {self._log.read_text()[-2_000:]}"
+
     def signal(self, which: signal.Signals) -> None:
         """Send it a signal; one that has ended gets none."""
         with suppress(ProcessLookupError):
@@ -167,8 +176,12 @@ class Stage:
 
     def gateway(self, *options: str) -> Child:
         """Start a gateway in a process of its own."""
-        command = [sys.executable, "-m", "tests.live.child", str(self.config), *options]
-        return Child(command, self.environ, self.folder / "gateway.log")
+        return self.run("tests.live.child", str(self.config), *options)
+
+    def run(self, module: str, *words: str) -> Child:
+        """Start a program that knows the addresses of both servers."""
+        command = [sys.executable, "-m", module, *words]
+        return Child(command, self.environ, self.folder / "log")
 
     def lag(self) -> int:
         """Return how much of the source is not finished."""
@@ -182,15 +195,25 @@ class Stage:
 
     def stop(self, child: Child) -> Books:
         """Let a gateway read the source to its end, stop it cleanly, and return its books."""
-        wait_until(lambda: self.lag() == 0, f"{self.name} is read to its end")
+        wait_until(lambda: self._is_read(child), f"{self.name} is read to its end")
         child.signal(signal.SIGTERM)
         ended = child.wait_for("ended")
         child.finish()
         assert not ended["reasons"], ended["reasons"]
         return Books(**ended["books"])
 
-    def judge(self, bounds: Bounds, books: Sequence[Books] = ()) -> Verdict:
-        """Read everything that lies in the places, and judge."""
+    def _is_read(self, child: Child) -> bool:
+        child.check()
+        return self.lag() == 0
+
+    def judge(
+        self,
+        bounds: Bounds,
+        books: Sequence[Books] = (),
+        *,
+        drain: Callable[[str], Iterable[Record]] | None = None,
+    ) -> Verdict:
+        """Read everything that lies in the places, in another way if one is given, and judge."""
         for place in self._makes:
-            self.ledger.arrive(place, self._to.drain(self.channel(place)))
+            self.ledger.arrive(place, (drain or self._to.drain)(self.channel(place)))
         return self.ledger.judge(bounds, lag={self.source.protocol: self.lag()}, books=books)

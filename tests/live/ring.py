@@ -1,0 +1,317 @@
+"""The ring: Kafka to RabbitMQ to NATS to Redis to Kafka, a gateway a hop, and faults on the way.
+
+The gateways are `gateway-lab run` processes as an operator starts them. Each hop adds a header, so
+that whatever reaches the end tells that it has gone all the way.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from gateway_lab.gateway.window import MAX_MESSAGES
+from gateway_lab.testing.server_process import Server, dies_with_parent
+from tests.live.bare import bare, wait_until
+from tests.live.bare_kafka import BareKafka
+from tests.live.ledger import Bounds, Ledger, Verdict
+from tests.live.script import LETTERS, OUT, PLAIN, Record, Script
+from tests.live.stage import GROUPS, LEASE
+
+PROTOCOLS: Final = ("kafka", "rabbitmq", "nats", "redis", "kafka")
+"""What a message passes through."""
+
+GATEWAY_LAB: Final = Path(sys.executable).with_name("gateway-lab")
+CHUNK: Final = 1_000
+PAUSE_S: Final = 5.0
+STALLED_S: Final = 120.0
+"""How long nothing may arrive before it is a failure; a fault takes some seconds to pass."""
+
+A_SECOND: Final = 20_000
+"""More than a hop moves in a second, which is how often Kafka's position is committed."""
+
+CONFIG: Final = """\
+gateway_lab: 1
+name: ring-{number}
+brokers: {{from: {source}, to: {target}, letters: kafka}}
+events:
+  Record:
+    type: object
+    required: [id, kind]
+    properties: {{id: {{type: string}}, kind: {{type: string}}}}
+sources:
+  records: {{broker: from, channel: {name}.{before}, event: Record{options}}}
+targets:
+  next: {{broker: to, channel: {name}.{number}, headers: {{via-{number}: "{{id}}"}}}}
+routers:
+  all:
+    source: records
+    match: first
+    routes: [{{name: plain, when: kind = 'plain', to: [next]}}]
+    unmatched: dead_letter
+retry: {{initial: 50ms, max: 1s}}
+dead_letter: {{broker: letters, channel: {name}.letters}}
+"""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """Something that is done to a process once a part of the messages has arrived.
+
+    Attributes:
+        at: The part, from 0 to 1.
+        what: `kill gateway`, `kill broker` or `pause broker`.
+        hop: Which gateway, or the broker that it reads from: 1 to 4.
+    """
+
+    at: float
+    what: str
+    hop: int
+
+
+def seeded_faults(seed: int, *, gateways: int, brokers: int, pauses: int) -> list[Fault]:
+    """Choose when and whom, the same for the same seed."""
+    chance = random.Random(seed)  # noqa: S311 - it chooses faults
+    wanted = ["kill gateway"] * gateways + ["kill broker"] * brokers + ["pause broker"] * pauses
+    return sorted(Fault(chance.uniform(0.02, 0.9), each, chance.randint(1, 4)) for each in wanted)
+
+
+class Hop:
+    """One gateway of the ring."""
+
+    def __init__(self, number: int, folder: Path, ring: str, servers: Mapping[str, Server]) -> None:
+        self.source, self.target = PROTOCOLS[number - 1], PROTOCOLS[number]
+        self._folder, self._number = folder, number
+        self._config = folder / f"hop-{number}.yaml"
+        option = GROUPS.get(self.source)
+        self._config.write_text(
+            CONFIG.format(
+                number=number,
+                before=number - 1,
+                name=ring,
+                source=self.source,
+                target=self.target,
+                options=f", options: {{{option}: {ring}}}" if option else "",
+            )
+        )
+        self._environ = {
+            "GATEWAY_BROKER_FROM_URL": servers[self.source].url,
+            "GATEWAY_BROKER_TO_URL": servers[self.target].url,
+            "GATEWAY_BROKER_LETTERS_URL": servers["kafka"].url,
+            "GATEWAY_LEASE": LEASE,
+            "GATEWAY_MEMBER": f"hop-{number}",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / f"hop-{self._number}.log"
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*dies_with_parent(), GATEWAY_LAB, "run", str(self._config)],
+                env={**os.environ, **self._environ},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process_now().kill()
+        self._process_now().wait()
+
+    def stop(self) -> None:
+        """Ask it to end; it must do so with nothing red.
+
+        Raises:
+            AssertionError: It says that something is wrong.
+        """
+        self._process_now().send_signal(signal.SIGTERM)
+        code = self._process_now().wait(60)
+        assert code == 0, f"hop {self._number} ended with {code}:\n{self.log_tail()}"
+
+    def check(self) -> None:
+        """See that it has not ended by itself.
+
+        Raises:
+            AssertionError: It has.
+        """
+        code = self._process_now().poll()
+        assert code is None, f"hop {self._number} ended with {code}:\n{self.log_tail()}"
+
+    def peak_mb(self) -> int:
+        """Return the most memory that this process has had."""
+        status = Path(f"/proc/{self._process_now().pid}/status")
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+        return int(found[1]) // 1024 if found else 0
+
+    def log_tail(self) -> str:
+        """Return what it logged last."""
+        return self._log.read_text()[-2_000:]
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        if self._process is not None:
+            self.kill()
+
+    def _process_now(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run of the ring was.
+
+    Attributes:
+        seconds: From the first message to the last.
+        peak_mb: The most memory that a gateway had.
+    """
+
+    verdict: Verdict
+    seconds: float
+    peak_mb: int
+    faults: list[Fault] = field(default_factory=list)
+
+
+class Ring:
+    """Four gateways, and the ledger of what goes round.
+
+    Args:
+        folder: For configs and logs.
+        servers: One of each protocol, running.
+        script: What is published.
+        lead: How many messages may be under way: so all hops are busy at once.
+        told: Given a line now and then.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        servers: Mapping[str, Server],
+        script: Script,
+        *,
+        lead: int,
+        told: Callable[[str], object] = len,
+    ) -> None:
+        self._servers, self._script, self._lead, self._told = servers, script, lead, told
+        self._name = f"ring-{os.getpid()}-{script.seed}"
+        self._ledger = Ledger(script, {PLAIN: {OUT: ""}})
+        self._clients = {protocol: bare(server) for protocol, server in servers.items()}
+        self._kafka = BareKafka(servers["kafka"].url)
+        for number, protocol in enumerate(PROTOCOLS):
+            self._clients[protocol].create([f"{self._name}.{number}"])
+        self._kafka.create([f"{self._name}.letters"])
+        folder.mkdir(parents=True, exist_ok=True)
+        self._hops = [Hop(number, folder, self._name, servers) for number in range(1, 5)]
+        self._published = 0
+
+    def run(self, faults: Sequence[Fault]) -> Outcome:
+        """Send everything round, with faults, and judge."""
+        began = time.monotonic()
+        try:
+            for hop in self._hops:
+                hop.start()
+            self._go_round(list(faults))
+            self._settle_down()
+            seconds = time.monotonic() - began
+            peak = max(hop.peak_mb() for hop in self._hops)
+            for hop in self._hops:
+                hop.stop()
+        finally:
+            for hop in self._hops:
+                hop.end()
+        return Outcome(self._judge(faults), seconds, peak, list(faults))
+
+    def _go_round(self, faults: list[Fault]) -> None:
+        """Publish, and do what is due, until everything has been published and done."""
+        last_moved, last = time.monotonic(), -1
+        while self._published < self._script.count or faults:
+            arrived = self._arrived()
+            if arrived != last:
+                last_moved, last = time.monotonic(), arrived
+            elif time.monotonic() - last_moved > STALLED_S:
+                raise TimeoutError(f"nothing arrives any more: {arrived} of {self._published}")
+            if faults and arrived >= faults[0].at * self._script.count:
+                self._do(faults.pop(0), arrived)
+            self._publish(arrived)
+            for hop in self._hops:
+                hop.check()
+            time.sleep(0.02)
+
+    def _publish(self, arrived: int) -> None:
+        end = min(self._script.count, self._published + CHUNK)
+        while end > self._published and end - arrived <= self._lead:
+            records = self._script.records(self._published, end)
+            self._ledger.acknowledge(self._kafka.publish(f"{self._name}.0", records))
+            self._published, end = end, min(self._script.count, end + CHUNK)
+
+    def _arrived(self) -> int:
+        return self._kafka.size(f"{self._name}.4")
+
+    def _do(self, fault: Fault, arrived: int) -> None:
+        """Do it to its process, and bring the process back."""
+        hop = self._hops[fault.hop - 1]
+        broker = self._servers[hop.source]
+        whom = f"hop {fault.hop}" if "gateway" in fault.what else hop.source
+        self._told(f"{fault.what} {whom} ({arrived:,} of {self._script.count:,} have arrived)")
+        match fault.what:
+            case "kill gateway":
+                hop.kill()
+                hop.start()
+            case "kill broker":
+                broker.kill()
+                broker.start()
+            case _:
+                broker.pause()
+                time.sleep(PAUSE_S)
+                broker.resume()
+
+    def _settle_down(self) -> None:
+        """Wait until each hop has read everything, one behind the other."""
+        for number, hop in enumerate(self._hops, 1):
+            what = f"hop {number} has read everything"
+            wait_until(partial(self._is_done, number, hop), what, limit_s=STALLED_S)
+
+    def _is_done(self, number: int, hop: Hop) -> bool:
+        hop.check()
+        return self._lag_of(number, hop) == 0
+
+    def _lag_of(self, number: int, hop: Hop) -> int:
+        return self._clients[hop.source].lag(f"{self._name}.{number - 1}", self._name)
+
+    def _judge(self, faults: Sequence[Fault]) -> Verdict:
+        self._ledger.arrive(OUT, map(_without_vias, self._kafka.drain(f"{self._name}.4")))
+        self._ledger.arrive(LETTERS, self._kafka.drain(f"{self._name}.letters"))
+        lags = {f"hop {n}": self._lag_of(n, hop) for n, hop in enumerate(self._hops, 1)}
+        return self._ledger.judge(_bounds(faults), lag=lags)
+
+
+def _without_vias(record: Record) -> Record:
+    """Take out what each hop has added: its name, and the message's id."""
+    own = tuple(each for each in record.headers if not each[0].startswith("via-"))
+    said = [value for name, value in sorted(record.headers) if name.startswith("via-")]
+    number = dict(own).get("ledger-number", b"")
+    is_whole_way = said == [b"%010d" % int(number or b"0")] * 4
+    return replace(record, headers=own if is_whole_way else record.headers)
+
+
+def _bounds(faults: Sequence[Fault]) -> Bounds:
+    """Allow a window and a second for each fault; nothing where there was none.
+
+    Order is promised up to the first time that RabbitMQ, NATS or Redis hands out a message again.
+    """
+    again = len(faults) * (MAX_MESSAGES + A_SECOND)
+    return Bounds(duplicates=again, keeps_order=not faults, one_id=False)
