@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gateway_lab.offline.expectations import export as export
     from gateway_lab.offline.run import replay as replay
     from gateway_lab.offline.summary import Replay as Replay
+    from gateway_lab.recording.record import record as record
     from gateway_lab.routing.explanation import Explanation as Explanation
     from gateway_lab.routing.explanation import explain as explain
     from gateway_lab.routing.tests import run_tests as run_tests
@@ -72,6 +73,7 @@ _HOMES = {
     "json_schema": "config.json_schema",
     "parse_config": "config.load",
     "read_config": "config.load",
+    "record": "recording.record",
     "replay": "offline.run",
     "run_tests": "routing.tests",
     "scan_capture": "captures.read",

@@ -24,6 +24,7 @@ from gateway_lab.cli import (
     format,
     generate,
     lab,
+    record,
     replay,
     run,
     schema,
@@ -109,6 +110,7 @@ for verb, module, does in (
     ("export", export, export.export),
     ("schema", schema, schema.schema),
     ("run", run, run.run),
+    ("record", record, record.record),
     ("brokers", brokers, brokers.brokers),
 ):
     app.command(verb, epilog=module.EXAMPLES)(does)

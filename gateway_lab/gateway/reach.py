@@ -52,7 +52,7 @@ class Reach:
 def reach_of(config: Document, plan: Plan, name: str) -> Reach:
     """Work out what a source needs."""
     source = plan.sources[name]
-    readings = tuple(_readings(config, source))
+    readings = tuple(readings_of(config, source))
     written = tuple(_written(config, plan, source))
     places: defaultdict[str, dict[Place, None]] = defaultdict(dict)
     for reading in readings:
@@ -71,7 +71,7 @@ def reach_of(config: Document, plan: Plan, name: str) -> Reach:
     )
 
 
-def _readings(config: Document, source: SourcePlan) -> Iterator[Reading]:
+def readings_of(config: Document, source: SourcePlan) -> Iterator[Reading]:
     """Put addresses together that one reader can read."""
     found: dict[tuple[str, object], list[AddressPlan]] = {}
     written = config.sources[source.name].addresses
@@ -93,7 +93,7 @@ def _written(
         if target := plan.targets.get((source.name, name)):
             yield target.broker, _place(config, target)
     if source.dead_letter:
-        channel = _letter_channel(source.dead_letter, source.name)
+        channel = letter_channel(source.dead_letter, source.name)
         yield source.dead_letter.broker, Place(channel) if channel else None
 
 
@@ -106,7 +106,7 @@ def _place(config: Document, target: TargetPlan) -> Place | None:
     return Place(channel, options=options.model_validate(given))
 
 
-def _letter_channel(plan: DeadLetterPlan, source: str) -> str | None:
+def letter_channel(plan: DeadLetterPlan, source: str) -> str | None:
     """Return the name of a dead-letter channel if it is one for all messages of a source."""
     inputs = template_references(plan.channel)
     if any(not isinstance(each, Meta) or each.name != "source" for each in inputs):
