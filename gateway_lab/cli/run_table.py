@@ -62,7 +62,8 @@ class LiveTable:
     def _log(self, record: logging.LogRecord) -> None:
         line = line_of(record)
         reason = line.get("reason", "").split("\n")[0]
-        told = f"{line['time'][11:19]} {line['message']}"
+        who = f" worker {line['worker']}:" if "worker" in line else ""
+        told = f"{line['time'][11:19]}{who} {line['message']}"
         self._lines.append(f"{told}: {reason}" if reason else told)
 
 

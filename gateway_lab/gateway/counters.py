@@ -1,17 +1,20 @@
 """What a running gateway counted: the same books as a replay, and what is under way.
 
 Per router: matched + unmatched + invalid = messages.
-Per way (source, router, route, target): delivered + dropped + dead_lettered + pending = deliveries.
-Per source: settled + in_flight = read, until a stop gives back what is in flight.
+Per way (source, router, route, target):
+delivered + dropped + dead_lettered + given_back + pending = deliveries.
+Per source: settled + given_back + in_flight = read.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gateway_lab.messages.books import Result
+from gateway_lab.routing.routed import Decision
 
 
 class State(StrEnum):
@@ -41,6 +44,7 @@ class SourceStats:
         in_flight: Messages read and not settled.
         retried: Times that a delivery was tried again.
         ambiguous: Failed tries that the broker may have stored all the same.
+        given_back: Messages read and not settled when the source ended; they come again.
         lost: Messages that the broker removed before they were read.
         overtaken: Messages that were refused inside a pipeline and overtaken by later ones.
         window: How full the window is, 0 to 1; reading pauses when it is full.
@@ -55,6 +59,7 @@ class SourceStats:
     in_flight: int
     retried: int
     ambiguous: int
+    given_back: int = 0
     lost: int = 0
     overtaken: int = 0
     window: float = 0.0
@@ -85,6 +90,7 @@ class WayStats:
     dropped: int
     dead_lettered: int
     pending: int
+    given_back: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +117,13 @@ class Tally:
     delivered: int = 0
     dropped: int = 0
     dead_lettered: int = 0
+    given_back: int = 0
+
+    @property
+    def pending(self) -> int:
+        """How many have not come to their end."""
+        ended = self.delivered + self.dropped + self.dead_lettered + self.given_back
+        return self.decided - ended
 
 
 @dataclass(slots=True)
@@ -125,6 +138,7 @@ class Counters:
     settled: int = 0
     retried: int = 0
     ambiguous: int = 0
+    given_back: int = 0
     lost: int = 0
     overtaken: int = 0
     window: float = 0.0
@@ -132,6 +146,19 @@ class Counters:
     tallies: defaultdict[tuple[str | None, str | None, str], Tally] = field(
         default_factory=lambda: defaultdict(Tally)
     )
+
+    def count(self, decisions: Sequence[Decision]) -> None:
+        """Take decisions in; the same one stands for many messages, as a rule."""
+        found = {id(each): each for each in decisions}
+        for identity, number in Counter(map(id, decisions)).items():
+            decision = found[identity]
+            self.results[decision.router, decision.result] += number
+
+    def give_back(self) -> None:
+        """Book what is under way as given back: the source has ended, and it comes again."""
+        self.given_back = self.read - self.settled
+        for tally in self.tallies.values():
+            tally.given_back += tally.pending
 
     def source_stats(self) -> SourceStats:
         """Return the numbers of the source."""
@@ -142,9 +169,10 @@ class Counters:
             read=self.read,
             redelivered=self.redelivered,
             settled=self.settled,
-            in_flight=self.read - self.settled,
+            in_flight=self.read - self.settled - self.given_back,
             retried=self.retried,
             ambiguous=self.ambiguous,
+            given_back=self.given_back,
             lost=self.lost,
             overtaken=self.overtaken,
             window=self.window,
@@ -174,7 +202,8 @@ class Counters:
                 delivered=tally.delivered,
                 dropped=tally.dropped,
                 dead_lettered=tally.dead_lettered,
-                pending=tally.decided - tally.delivered - tally.dropped - tally.dead_lettered,
+                pending=tally.pending,
+                given_back=tally.given_back,
             )
             for (router, route, target), tally in self.tallies.items()
         ]

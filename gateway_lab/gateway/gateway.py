@@ -281,6 +281,7 @@ class Gateway:
         finally:
             self._pumps.pop(name, None)
             await asyncio.gather(*(each.close() for each in sources))
+            self._counters[name].give_back()
 
     async def _pump(self, name: str, sources: list[Source]) -> None:
         """Move messages by the version of this moment: it may have changed since the start."""

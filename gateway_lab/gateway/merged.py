@@ -26,20 +26,21 @@ def merged(books: Sequence[Stats]) -> Stats:
 
 
 def ended(books: Stats) -> Stats:
-    """Return the books of a process that is gone: what it held comes again, and counts there."""
+    """Return the books of a process that is gone: what it held comes again."""
     return replace(
         books,
-        sources=tuple(
-            replace(
-                each, state=State.STOPPED, reason="", read=each.settled, in_flight=0, window=0.0
-            )
-            for each in books.sources
-        ),
+        sources=tuple(map(_ended_source, books.sources)),
         ways=tuple(
-            replace(each, deliveries=each.deliveries - each.pending, pending=0)
+            replace(each, given_back=each.given_back + each.pending, pending=0)
             for each in books.ways
         ),
     )
+
+
+def _ended_source(row: SourceStats) -> SourceStats:
+    back = row.given_back + row.in_flight
+    fields = {"in_flight": 0, "given_back": back, "window": 0.0}
+    return replace(row, state=State.STOPPED, reason="", **fields)
 
 
 def _merge(

@@ -199,6 +199,8 @@ async def test_a_stop_in_a_hurry_gives_back_what_is_in_flight(
             await stopping
     assert state(gateway) is State.STOPPED
     assert len(await shop.left()) == 50
+    assert gateway.stats().sources[0].given_back == 50
+    assert balances(gateway)
 
 
 async def test_no_task_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:

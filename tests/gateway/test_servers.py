@@ -248,7 +248,7 @@ async def test_sigterm_under_load_loses_nothing_and_repeats_nothing(
         while await servers.clients["kafka"].left(
             f"{servers.name}.orders", f"{servers.name}-orders"
         ):
-            assert second.is_running
+            assert second.is_running, second.log
         assert await second.stop() == 0
     assert sorted(await servers.arrived("redis", "cached")) == list(range(20_000))
 

@@ -142,7 +142,8 @@ async def test_a_worker_that_is_killed_is_started_again(
     assert "worker 0 ended with -9, it is started again" in caplog.text
     assert await desk.arrived("odd", "even") == set(range(200))
     for way in workers.stats().ways:
-        assert (way.pending, way.deliveries) == (0, way.delivered)
+        assert way.pending == 0
+        assert way.deliveries == way.delivered + way.given_back
 
 
 @pytest.mark.broker
