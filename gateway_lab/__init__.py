@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from gateway_lab.findings import Findings as Findings
     from gateway_lab.gateway.gateway import Gateway as Gateway
     from gateway_lab.lab import figures as figures
+    from gateway_lab.lab.designer import Designer as Designer
+    from gateway_lab.lab.designer import design as design
     from gateway_lab.messages.mask import show_private as show_private
     from gateway_lab.messages.message import Message as Message
     from gateway_lab.offline.check import check as check
@@ -44,12 +46,16 @@ if TYPE_CHECKING:
     from gateway_lab.offline.run import replay as replay
     from gateway_lab.offline.summary import Replay as Replay
     from gateway_lab.recording.record import record as record
+    from gateway_lab.recording.redrive import Redriven as Redriven
+    from gateway_lab.recording.redrive import Wish as Wish
+    from gateway_lab.recording.redrive import redrive as redrive
     from gateway_lab.routing.explanation import Explanation as Explanation
     from gateway_lab.routing.explanation import explain as explain
     from gateway_lab.routing.tests import run_tests as run_tests
 
 _HOMES = {
     "Capture": "captures.capture",
+    "Designer": "lab.designer",
     "EventType": "events.event_type",
     "ExpectationError": "errors",
     "Explanation": "routing.explanation",
@@ -59,10 +65,13 @@ _HOMES = {
     "GatewayConfig": "config.gateway_config",
     "GatewayLabError": "errors",
     "Message": "messages.message",
+    "Redriven": "recording.redrive",
     "Replay": "offline.summary",
     "RouteDiff": "offline.diff",
+    "Wish": "recording.redrive",
     "check": "offline.check",
     "check_expectations": "offline.expectations",
+    "design": "lab.designer",
     "diff": "offline.diff",
     "event_type": "events.pydantic_model",
     "explain": "routing.explanation",
@@ -73,6 +82,7 @@ _HOMES = {
     "json_schema": "config.json_schema",
     "parse_config": "config.load",
     "read_config": "config.load",
+    "redrive": "recording.redrive",
     "record": "recording.record",
     "replay": "offline.run",
     "run_tests": "routing.tests",

@@ -205,7 +205,8 @@ class Capture:
         return Capture(frame, replace(self.metadata, messages=None, digest=None))
 
     @cached_property
-    def _span(self) -> tuple[datetime | None, datetime | None]:
+    def span(self) -> tuple[datetime | None, datetime | None]:
+        """When the first and the last message were received; None where there is none."""
         received = pl.col("received")
         row = self.frame.select(first=received.min(), last=received.max()).collect()
         return row["first"][0], row["last"][0]
@@ -216,7 +217,7 @@ class Capture:
         return "the capture is empty" if row[0] is None else f"numbers go from {row[0]} to {row[1]}"
 
     def __repr__(self) -> str:
-        first, last = self._span
+        first, last = self.span
         if first is None or last is None:
             return "Capture(0 messages)"
         masked = ", masked" if self.metadata.masked else ""

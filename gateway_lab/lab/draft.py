@@ -102,6 +102,11 @@ class Draft:
         return self._replay
 
     @property
+    def whole(self) -> Replay:
+        """What the last config without errors does, over the whole capture."""
+        return self._whole
+
+    @property
     def base_replay(self) -> Replay:
         """What the base does, in the window."""
         return self._base_replay

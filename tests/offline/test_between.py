@@ -19,7 +19,7 @@ NAMES = ("business", "users", "conversion", "metrics", "observable")
 
 def both(name: str, share: tuple[float, float]) -> tuple[Replay, Replay]:
     config, capture = read_config(DATA / f"{name}.yaml"), scan_capture(DATA / f"{name}.parquet")
-    first, last = capture._span
+    first, last = capture.span
     assert first is not None
     assert last is not None
     start, end = (first + (last - first) * each for each in share)

@@ -1,0 +1,284 @@
+"""The route designer: design routes by hand and eye, and see at once where messages would go."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+from gateway_lab.captures.capture import Capture, require_capture
+from gateway_lab.config.document import require_config
+from gateway_lab.config.gateway_config import GatewayConfig
+from gateway_lab.errors import GatewayLabError, MissingExtraError, ReplayError
+from gateway_lab.lab import pieces
+from gateway_lab.lab.completion import hints
+from gateway_lab.lab.draft import Draft
+from gateway_lab.lab.flows import diff_flow, replay_flow
+from gateway_lab.lab.layout import to_svg
+from gateway_lab.offline.summary import Replay
+from gateway_lab.offline.text import html_table
+
+try:
+    import anywidget
+    import traitlets
+except ImportError as error:
+    raise MissingExtraError("anywidget", extra="lab") from error
+
+_HERE: Final = Path(__file__).parent
+VIEW: Final = "application/vnd.jupyter.widget-view+json"
+_QUIET: Final[Mapping[str, Any]] = {"busy": None, "said": "", "error": None}
+
+
+def design(config: GatewayConfig, capture: Capture, base: GatewayConfig | None = None) -> Designer:
+    """Open the route designer on a config and captured traffic.
+
+    In a notebook it is a panel to click and type in; anywhere else the same designer is a table
+    of counts and an object with methods: whatever can be clicked can be called.
+
+    Args:
+        config: The config to begin with; nothing of it is changed, see `Designer.config`.
+        capture: The traffic that is counted.
+        base: What counts are compared with; left out: the config as it is now.
+
+    Raises:
+        ReplayError: The base has errors.
+        CaptureError: It is no capture.
+    """
+    require_config(config)
+    require_capture(capture)
+    return Designer(Draft(config, capture, base))
+
+
+class Designer(anywidget.AnyWidget):
+    """A panel over a draft; two views of one designer show the same.
+
+    Attributes:
+        draft: What is designed, with all that can be done to it.
+    """
+
+    _esm = _HERE / "designer.js"
+    _css = _HERE / "designer.css"
+
+    document = traitlets.Dict().tag(sync=True)
+    hints = traitlets.Dict().tag(sync=True)
+    counts = traitlets.Dict().tag(sync=True)
+    problems: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    flow = traitlets.Dict().tag(sync=True)
+    times = traitlets.Any(None).tag(sync=True)
+    samples = traitlets.Any(None).tag(sync=True)
+    why = traitlets.Any(None).tag(sync=True)
+    comparison = traitlets.Any(None).tag(sync=True)
+    steps = traitlets.Dict().tag(sync=True)
+    release = traitlets.Any(None).tag(sync=True)
+    code = traitlets.Any(None).tag(sync=True)
+    status = traitlets.Dict(dict(_QUIET)).tag(sync=True)
+
+    def __init__(self, draft: Draft) -> None:
+        super().__init__()
+        self.draft = draft
+        self._asked: tuple[dict[str, str], int] | None = None
+        self._commands: Mapping[str, Callable[[dict[str, Any]], None]] = {
+            "type": self._type,
+            "window": self._narrow,
+            "select": self._select,
+            "explain": self._explain,
+            "compare": self._compare,
+            "undo": lambda _: self.undo(),
+            "redo": lambda _: self.redo(),
+            "code": self._show_code,
+            "release": self._release,
+            "write": self._write,
+        }
+        self.hints = hints(draft.config, draft.capture)
+        self._show()
+        self.on_msg(self._heard)
+
+    # --- in Python ---
+
+    @property
+    def config(self) -> GatewayConfig:
+        """The config as it is now; setting another is one step that can be undone."""
+        return self.draft.config
+
+    @config.setter
+    def config(self, config: GatewayConfig) -> None:
+        require_config(config)
+        self.draft.config = config
+        self._show()
+
+    @property
+    def base(self) -> GatewayConfig:
+        """What counts are compared with."""
+        return self.draft.base
+
+    @property
+    def replay(self) -> Replay:
+        """What the config does, in the window; while it has errors, what the last good one did."""
+        return self.draft.replay
+
+    @property
+    def window(self) -> tuple[datetime, datetime] | None:
+        """From when and until when messages are counted; None: all."""
+        return self.draft.window
+
+    @window.setter
+    def window(self, window: tuple[datetime | str, datetime | str] | None) -> None:
+        self.draft.window = window
+        self._show()
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """The names of all steps; the first is the opening."""
+        return self.draft.history
+
+    def undo(self) -> None:
+        """Go back a step."""
+        self.draft.undo()
+        self._show()
+
+    def redo(self) -> None:
+        """Go forward a step."""
+        self.draft.redo()
+        self._show()
+
+    def to_code(self) -> str:
+        """Return Python that makes the config from what was opened."""
+        return self.draft.to_code()
+
+    def export(self, path: str | Path | None = None, *, replace: bool = False) -> Path:
+        """Write the config, as production loads it.
+
+        Args:
+            path: Where; left out: the file that it came from.
+            replace: Whether changes that somebody else made to that file may be lost.
+
+        Raises:
+            ConfigError: The config has an error, the file was changed meanwhile, or it cannot be
+                written.
+        """
+        written = self.draft.write(path, replace=replace)
+        self._show()
+        return written
+
+    # --- what is shown ---
+
+    def _show(self) -> None:
+        """Show everything anew; the counts first, they are waited for."""
+        draft = self.draft
+        self.document = pieces.document(draft)
+        self.counts = pieces.counts(draft)
+        self.problems = pieces.problems(draft)
+        self.steps = {"names": list(draft.history), "at": draft.at}
+        self.flow = pieces.picture(replay_flow(draft.replay))
+        self.times = pieces.times(draft)
+        self._sample_again()
+        self.why = self.release = self.code = None
+        if self.comparison is not None:
+            self._compare({"on": True})
+
+    def _sample_again(self) -> None:
+        """Show the samples of the same flow, unless an edit has removed what was asked for."""
+        if self._asked is None:
+            return
+        try:
+            self.samples = pieces.samples(self.draft, *self._asked)
+        except ReplayError:
+            self.samples = self._asked = None
+
+    # --- what is heard ---
+
+    def _heard(self, _: object, content: dict[str, Any], __: object) -> None:
+        """Do what a view asks for; what cannot be is told, never raised."""
+        self.status = dict(_QUIET)
+        try:
+            self._do(dict(content))
+        except GatewayLabError as error:
+            self._refuse(error.problem, error.hint)
+        except (KeyError, TypeError, ValueError) as error:
+            self._refuse(f"this cannot be done: {type(error).__name__}", "")
+
+    def _do(self, asked: dict[str, Any]) -> None:
+        do = asked.pop("do")
+        if do in self._commands:
+            self._commands[do](asked)
+        else:
+            self.draft.edit(do, *asked.get("arguments", ()), **asked.get("changes", {}))
+            self._show()
+            self._say(self.history[self.draft.at])
+
+    def _say(self, text: str) -> None:
+        self.status = {**_QUIET, "said": text}
+
+    def _refuse(self, problem: str, hint: str) -> None:
+        self.status = {**_QUIET, "error": {"message": problem, "hint": hint}}
+
+    def _type(self, asked: dict[str, Any]) -> None:
+        self.draft.type(asked["method"], *asked["arguments"], **asked.get("changes", {}))
+        self._show()
+
+    def _narrow(self, asked: dict[str, Any]) -> None:
+        whole = asked.get("from_ms") is None
+        self.window = (
+            None if whole else (pieces.moment(asked["from_ms"]), pieces.moment(asked["to_ms"]))
+        )
+        self._say(f"{self.counts['messages']:,} messages")
+
+    def _select(self, asked: dict[str, Any]) -> None:
+        wanted = (asked["select"], asked.get("page", 0)) if asked.get("select") else None
+        self.samples = pieces.samples(self.draft, *wanted) if wanted else None
+        self._asked, self.why = wanted, None
+
+    def _explain(self, asked: dict[str, Any]) -> None:
+        seq = asked.get("seq")
+        self.why = None if seq is None else pieces.why(seq, self.draft.explain(seq))
+
+    def _compare(self, asked: dict[str, Any]) -> None:
+        if not asked["on"]:
+            self.comparison = None
+            return
+        self.status = {**_QUIET, "busy": "comparing with the base"}
+        found = self.draft.diff()
+        self.comparison = pieces.comparison(found, diff_flow(found, self.draft.config))
+        self._say(f"{self.comparison['changed']:,} deliveries differ from the base")
+
+    def _show_code(self, asked: dict[str, Any]) -> None:
+        self.code = self.to_code() if asked["on"] else None
+
+    def _release(self, asked: dict[str, Any]) -> None:
+        if not asked["on"]:
+            self.release = None
+            return
+        found = self.draft.release(asked.get("path") or None)
+        self.release = {
+            "path": str(found.path),
+            "diff": found.diff,
+            "digest": found.digest,
+            "refused": [str(each) for each in found.refused],
+            "is_changed": found.is_changed,
+        }
+
+    def _write(self, asked: dict[str, Any]) -> None:
+        written = self.export(asked.get("path") or None, replace=asked.get("replace", False))
+        self._say(f"written to {written}")
+
+    # --- without a browser ---
+
+    def __repr__(self) -> str:
+        steps = self.draft.at
+        told = f"{steps} step{'s' * (steps != 1)}" if steps else "unchanged"
+        return f"<Designer {self.config.name}: {told}, {self.config.digest[:12]}>\n{self.replay!r}"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        bundle, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        return {**bundle, "text/plain": repr(self), "text/html": self._html()}, metadata
+
+    def _html(self) -> str:
+        """Return a picture and the same numbers as tables: they show in every viewer."""
+        title = f"{self.config.name}: where {self.counts['messages']:,} messages go"
+        picture = base64.b64encode(to_svg(replay_flow(self.replay), title).encode()).decode()
+        image = f'<img alt="{escape(title)}" src="data:image/svg+xml;base64,{picture}">'
+        tables = (html_table(each) for each in (self.replay.routes(), self.replay.targets()))
+        return "\n".join([f"<p>{escape(title)}</p>", image, *tables])

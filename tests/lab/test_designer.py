@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gateway_lab as gl
+from gateway_lab.errors import CaptureError, ConfigError
+
+DATA = Path(__file__).parents[2] / "data"
+TRAITS = (
+    "document", "hints", "counts", "problems", "flow", "times", "samples", "why", "comparison",
+    "steps", "release", "code", "status",
+)  # fmt: skip
+
+
+@pytest.fixture
+def designer() -> gl.Designer:
+    config = gl.read_config(DATA / "business.yaml")
+    return gl.design(config, gl.scan_capture(DATA / "business.parquet").head(5_000))
+
+
+def ask(designer: gl.Designer, do: str, **more: Any) -> None:
+    """Send what a view sends."""
+    designer._heard(designer, {"do": do, **more}, None)
+
+
+def edit(designer: gl.Designer, **changes: Any) -> None:
+    ask(designer, "edit_route", arguments=["by_priority", "critical"], changes=changes)
+
+
+def test_everything_that_is_shown_is_json(designer: gl.Designer) -> None:
+    ask(designer, "compare", on=True)
+    ask(designer, "select", select={"route": "critical"})
+    ask(designer, "explain", seq=designer.samples["rows"][0]["seq"])
+    ask(designer, "release", on=True)
+    ask(designer, "code", on=True)
+    for name in TRAITS:
+        assert json.loads(json.dumps(getattr(designer, name))) == getattr(designer, name)
+
+
+def test_an_edit_is_counted_beside_the_base(designer: gl.Designer) -> None:
+    before = designer.counts["routes"]["by_priority/critical"]["messages"]
+    edit(designer, when="priority = 'high'")
+    now = designer.counts["routes"]["by_priority/critical"]
+    assert now["delta"] == now["messages"] - before != 0
+    assert designer.steps == {"names": ["opened", "route by_priority/critical: when"], "at": 1}
+    assert designer.status["said"] == "route by_priority/critical: when"
+
+
+def test_a_wrong_rule_is_told_at_its_route_while_the_counts_stay(designer: gl.Designer) -> None:
+    before = designer.counts["routes"]
+    arguments = ["by_priority", "critical"]
+    ask(designer, "type", method="edit_route", arguments=arguments, changes={"when": "teant = 1"})
+    problem = next(each for each in designer.problems if each["severity"] == "error")
+    told = {name: problem[name] for name in ("router", "route", "field")}
+    assert told == {"router": "by_priority", "route": "critical", "field": "when"}
+    assert "tenant_id" in problem["hint"]
+    assert designer.counts["stale"]
+    assert designer.counts["routes"] == before
+    assert designer.document["routers"][0]["routes"][0]["when"] == "teant = 1"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"do": "edit_route", "arguments": ["by_priority", "gone"], "changes": {"when": None}},
+        {"do": "rename_route", "arguments": ["by_priority", "critical", "Not a name"]},
+        {"do": "remove_target", "arguments": ["critical"]},
+        {"do": "write", "path": "/nowhere/at/all.yaml"},
+        {"do": "no_such_thing"},
+        {"do": "edit_route", "arguments": ["by_priority"]},
+        {"do": "select", "select": {"route": "gone"}},
+        {"do": "explain", "seq": -1},
+        {"do": "window", "from_ms": "soon", "to_ms": 3},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_told_and_changes_nothing(
+    designer: gl.Designer, asked: dict[str, Any]
+) -> None:
+    before = designer.config
+    designer._heard(designer, asked, None)
+    assert designer.status["error"]["message"]
+    assert designer.config == before
+    edit(designer, enabled=False)
+    assert designer.status["error"] is None
+
+
+def test_a_window_counts_less_and_all_of_it_comes_back(designer: gl.Designer) -> None:
+    times = designer.times
+    middle = times["from_ms"] + times["length"] * times["step_ms"] // 2
+    ask(designer, "window", from_ms=times["from_ms"], to_ms=middle)
+    assert 0 < designer.counts["messages"] < 5_000
+    assert designer.times["window"] == [times["from_ms"], middle]
+    ask(designer, "window")
+    assert designer.counts["messages"] == 5_000
+
+
+def test_the_time_chart_holds_every_delivery(designer: gl.Designer) -> None:
+    total = sum(sum(each["counts"]) for each in designer.times["series"])
+    assert total == designer.replay.flow()["deliveries"].sum()
+
+
+def test_samples_come_in_pages_that_differ(designer: gl.Designer) -> None:
+    pages = []
+    for page in (0, 1, 0):
+        ask(designer, "select", select={"target": "low"}, page=page)
+        pages.append([row["seq"] for row in designer.samples["rows"]])
+    assert pages[0] == pages[2]
+    assert not set(pages[0]) & set(pages[1])
+    ask(designer, "select", select={})
+    assert designer.samples is None
+
+
+def test_samples_of_a_route_that_is_removed_are_put_away(designer: gl.Designer) -> None:
+    ask(designer, "select", select={"route": "critical"})
+    ask(designer, "remove_route", arguments=["by_priority", "critical"])
+    assert designer.status["error"] is None
+    assert designer.samples is None
+
+
+def test_each_message_can_say_why(designer: gl.Designer) -> None:
+    ask(designer, "select", select={"router": "by_priority", "route": "critical"})
+    seq = designer.samples["rows"][0]["seq"]
+    ask(designer, "explain", seq=seq)
+    assert designer.why["seq"] == seq
+    assert any(row["result"] == "TRUE" for row in designer.why["clauses"])
+
+
+def test_a_comparison_stays_in_step_with_edits(designer: gl.Designer) -> None:
+    ask(designer, "compare", on=True)
+    assert designer.comparison["changed"] == 0
+    edit(designer, enabled=False)
+    assert designer.comparison["changed"] > 0
+    assert designer.comparison["flow"]["links"]
+    ask(designer, "undo")
+    assert designer.comparison["changed"] == 0
+    ask(designer, "compare", on=False)
+    assert designer.comparison is None
+
+
+def test_a_draft_is_written_as_production_loads_it(designer: gl.Designer, tmp_path: Path) -> None:
+    edit(designer, when="priority = 'high'")
+    file = tmp_path / "routes.yaml"
+    ask(designer, "release", on=True, path=str(file))
+    assert designer.release["diff"]
+    assert designer.release["digest"] == designer.config.digest
+    ask(designer, "write", path=str(file))
+    assert gl.read_config(file) == designer.config
+    assert designer.release is None
+
+
+def test_completion_offers_fields_and_the_values_seen(designer: gl.Designer) -> None:
+    fields = {each["path"]: each for each in designer.hints["fields"]}
+    assert fields["priority"]["values"] == ["'low'", "'medium'", "'high'", "'critical'"]
+    assert "'order_created'" in fields["event_type"]["values"]
+    assert "settings.big_order" in designer.hints["settings"]
+    assert "regexp_matches" in designer.hints["functions"]
+
+
+def test_completion_never_offers_private_values() -> None:
+    config = gl.read_config(DATA / "users.yaml")
+    designer = gl.design(config, gl.scan_capture(DATA / "users.parquet").head(2_000))
+    private = next(each for each in designer.hints["fields"] if each["path"] == "username")
+    assert private["values"] == []
+
+
+def test_without_a_browser_it_is_a_table_and_a_picture(designer: gl.Designer) -> None:
+    bundle, _ = designer._repr_mimebundle_()
+    assert bundle["text/plain"].startswith("<Designer business-events: unchanged")
+    assert "data:image/svg+xml;base64," in bundle["text/html"]
+    assert "<td>critical</td>" in bundle["text/html"]
+    edit(designer, enabled=False)
+    assert "1 step, " in repr(designer)
+
+
+def test_names_and_values_are_never_markup() -> None:
+    config = gl.read_config(DATA / "business.yaml").edit_target(
+        "low", channel="low-<script>alert(1)</script>"
+    )
+    designer = gl.design(config, gl.scan_capture(DATA / "business.parquet").head(100))
+    assert "<script" not in designer._repr_mimebundle_()[0]["text/html"]
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_hardly_any_traffic_is_enough(n: int) -> None:
+    capture = gl.scan_capture(DATA / "business.parquet").head(n)
+    designer = gl.design(gl.read_config(DATA / "business.yaml"), capture)
+    edit(designer, enabled=False)
+    assert designer.counts["messages"] == n
+    assert (designer.times is None) is (n == 0)
+
+
+def test_what_is_no_config_or_capture_is_refused() -> None:
+    config = gl.read_config(DATA / "business.yaml")
+    with pytest.raises(ConfigError, match="read it first"):
+        gl.design("routes.yaml", None)  # type: ignore[arg-type]
+    with pytest.raises(CaptureError):
+        gl.design(config, "capture.parquet")  # type: ignore[arg-type]
