@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -97,6 +97,7 @@ class Address:
         options: What the protocol's own options say.
         tls: How to verify the broker; None without TLS.
         files: What `tls` was made from, for clients that read files themselves.
+        is_plaintext_allowed: Whether other machines may be talked to without TLS.
     """
 
     hosts: tuple[tuple[str, int], ...] = field(repr=False)
@@ -106,12 +107,17 @@ class Address:
     options: Mapping[str, str] = field(repr=False)
     tls: ssl.SSLContext | None = field(repr=False)
     files: TlsFiles = field(repr=False)
+    is_plaintext_allowed: bool = field(repr=False)
 
     def host_list(self) -> str:
         """Write the hosts as clients want them: `host:port,[::1]:port`."""
         return ",".join(
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts
         )
+
+    def may_talk_to(self, hosts: Iterable[str]) -> bool:
+        """Say whether nobody on the way could read or change what is sent to hosts."""
+        return bool(self.tls) or self.is_plaintext_allowed or all(map(is_loopback, hosts))
 
 
 def read_address(alias: str, url: str, protocol: str) -> Address:
@@ -143,7 +149,7 @@ def _try(url: str, grammar: Grammar) -> Address | tuple[str, str]:
     except ValueError:
         hint = f"it looks like {grammar.example}; what is special in a password is written as %XX"
         return "the address cannot be read", hint
-    if address.tls or "plaintext" in options or all(is_loopback(host) for host, _ in address.hosts):
+    if address.may_talk_to(host for host, _ in address.hosts):
         return address
     hint = (
         f"write {grammar.schemes[1]}://, or add ?plaintext=allowed where everybody on the way"
@@ -202,6 +208,7 @@ def _make(parts: SplitResult, options: Mapping[str, str], grammar: Grammar) -> A
         options={name: options[name] for name in grammar.options & options.keys()},
         tls=make_context(files) if is_tls else None,
         files=files,
+        is_plaintext_allowed="plaintext" in options,
     )
 
 

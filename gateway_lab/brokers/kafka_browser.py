@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 
 _POLL_S: Final = 0.1
 _ASK_S: Final = 5.0
-_OWN: Final[Settings] = {"enable.partition.eof": True, "auto.offset.reset": "earliest"}
+_OWN: Final = Settings({"enable.partition.eof": True, "auto.offset.reset": "earliest"})
 """The client wants the name of a group, also where none is joined and nothing is committed."""
 
 
@@ -34,7 +34,7 @@ class KafkaBrowser:
         """Name what to look through; nothing is connected yet.
 
         Args:
-            address: From `read_address`.
+            address: From `read_settings`.
             topics: They are there.
             alias: Of the broker.
         """

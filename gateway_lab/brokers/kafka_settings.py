@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -12,8 +12,21 @@ from confluent_kafka import KafkaError
 from gateway_lab.brokers.addresses import read_address
 from gateway_lab.brokers.kafka_errors import configuration
 
-Settings: TypeAlias = dict[str, Any]
 OnError: TypeAlias = Callable[[KafkaError], None]
+
+
+class Settings(dict[str, Any]):
+    """Settings by the client's names; the password is among them, so `repr` shows none.
+
+    Attributes:
+        may_talk_to: Says whether hosts may be talked to, as `Address` does.
+    """
+
+    may_talk_to: Callable[[Iterable[str]], bool]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} settings>"
+
 
 _SILENT = logging.getLogger("gateway_lab.brokers.kafka.client")
 _SILENT.disabled = True  # the client's own lines name hosts and users; errors come by callback
@@ -69,21 +82,21 @@ def reading(
             comes again; empty: a member that leaves when it closes.
         session_s: After how long a member that is silent has lost its partitions.
     """
-    own: Settings = {"group.id": group, "session.timeout.ms": int(session_s * 1_000)}
+    own: dict[str, Any] = {"group.id": group, "session.timeout.ms": int(session_s * 1_000)}
     own["heartbeat.interval.ms"] = int(session_s * 1_000 / 10)
     if member:
         own["group.instance.id"] = member
-    return {**_ALL, **_READING, **address, **own}
+    return Settings({**_ALL, **_READING, **address, **own})
 
 
 def writing(address: Mapping[str, object], on_error: OnError) -> Settings:
     """Return the settings of a producer; `on_error` hears what no message's answer tells."""
-    return {**_ALL, **_WRITING, **address, "error_cb": on_error}
+    return Settings({**_ALL, **_WRITING, **address, "error_cb": on_error})
 
 
 def asking(address: Mapping[str, object], on_error: OnError) -> Settings:
     """Return the settings of a client that only asks and creates."""
-    return {**_ALL, **address, "error_cb": on_error}
+    return Settings({**_ALL, **address, "error_cb": on_error})
 
 
 def read_settings(alias: str, url: str) -> Settings:
@@ -100,10 +113,8 @@ def read_settings(alias: str, url: str) -> Settings:
         hint = "kafka://user:password@host:port,host:port, and nothing behind the hosts"
         raise configuration("the address cannot be read", where=f"broker {alias}", hint=hint)
     transport = "SSL" if address.tls else "PLAINTEXT"
-    settings: Settings = {
-        "bootstrap.servers": address.host_list(),
-        "security.protocol": transport,
-    }
+    settings = Settings({"bootstrap.servers": address.host_list(), "security.protocol": transport})
+    settings.may_talk_to = address.may_talk_to
     files = address.files
     named = {"ca": files.ca, "certificate": files.cert, "key": files.key or files.cert}
     settings |= {f"ssl.{name}.location": file for name, file in named.items() if file}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Final
 
@@ -22,7 +22,7 @@ from gateway_lab.brokers.kafka_errors import (
     error_of,
     is_configuration,
 )
-from gateway_lab.brokers.kafka_settings import asking
+from gateway_lab.brokers.kafka_settings import Settings, asking
 from gateway_lab.brokers.pauses import pauses
 
 _ASK_S: Final = 2.0
@@ -44,8 +44,8 @@ class Topics:
         address: From `read_settings`.
     """
 
-    def __init__(self, alias: str, address: Mapping[str, object]) -> None:
-        self._alias = alias
+    def __init__(self, alias: str, address: Settings) -> None:
+        self._alias, self._may_talk_to = alias, address.may_talk_to
         self._refused: KafkaError | None = None
         self._client: AdminClient | None = AdminClient(asking(address, self._heard))
         self._there: frozenset[str] = frozenset()
@@ -115,13 +115,17 @@ class Topics:
         self._refused = None
         asked_at = time.monotonic()
         try:
-            self._there = frozenset(self._admin.list_topics(timeout=_ASK_S).topics)
+            cluster = self._admin.list_topics(timeout=_ASK_S)
         except KafkaException as exception:
             error = self._heard_error() or error_of(exception)
             if is_configuration(error):
                 raise BrokerError(classify(error), where=f"broker {self._alias}") from None
             return None
-        self._looked_at = asked_at
+        if not self._may_talk_to(str(each.host) for each in cluster.brokers.values()):
+            reason = "the cluster names servers on other machines, and the address is without TLS"
+            hint = "write kafkas://, or add ?plaintext=allowed to the address"
+            raise configuration(reason, where=f"broker {self._alias}", hint=hint)
+        self._there, self._looked_at = frozenset(cluster.topics), asked_at
         return self._there
 
     async def risks(self, topics: Sequence[str]) -> list[str]:

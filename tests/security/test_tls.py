@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 import gateway_lab as gl
-from gateway_lab.brokers.contract import Broker, Place
+from gateway_lab.brokers.contract import Broker, BrokerError, Place
 from gateway_lab.brokers.registry import connect
 from gateway_lab.brokers.tls import CLIENT, EXPIRED, NO_TLS, OTHER_HOST, UNTRUSTED, UNVERIFIED
 from gateway_lab.gateway.counters import State
+from gateway_lab.testing.servers import KafkaServer
 from tests.security.secured import Secured, impostor
 
 pytestmark = [pytest.mark.broker, pytest.mark.anyio]
@@ -103,7 +105,7 @@ async def test_nothing_is_told_to_a_server_that_has_no_tls(servers: dict[str, Se
         assert NO_TLS in await reason_for_red(servers["nats"], servers["nats"].url(port=port))
 
 
-async def test_a_password_may_stand_in_a_file(server: Secured, tmp_path) -> None:
+async def test_a_password_may_stand_in_a_file(server: Secured, tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("CANARY/pass:%@word\n")
     name = "GATEWAY_BROKER_EDGE_PASSWORD_FILE"
@@ -115,3 +117,21 @@ async def test_a_password_may_stand_in_a_file(server: Secured, tmp_path) -> None
     file.write_text("CANARY-wrong")
     said = await reason_for_red(server, server.url(password=None), **{name: str(file)})
     assert "CANARY" not in said
+
+
+async def test_a_cluster_that_leads_to_other_machines_is_not_followed_without_tls(
+    tmp_path: Path,
+) -> None:
+    """A tunnel on loopback may lead to a cluster that names its servers by their real hosts."""
+    server = KafkaServer(tmp_path)
+    server.settings = {"advertised.listeners": f"PLAINTEXT://broker.example:{server.port}"}
+    with server:
+        broker = connect("edge", "kafka", {"GATEWAY_BROKER_EDGE_URL": server.url})
+        with pytest.raises(BrokerError, match="without TLS") as caught:
+            await within(broker.open())
+        await within(broker.close())
+        assert "broker.example" not in str(caught.value)
+        url = f"{server.url}?plaintext=allowed"
+        allowed = connect("edge", "kafka", {"GATEWAY_BROKER_EDGE_URL": url})
+        await within(allowed.open())
+        await within(allowed.close())
