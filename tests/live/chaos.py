@@ -210,7 +210,7 @@ def run_unit(unit: Unit, bench: Bench, version: str) -> Line:
     except Exception as error:  # noqa: BLE001 - the others are run all the same
         bench.renew()
         line = {"violations": {}, "error": f"{type(error).__name__}: {error}"[:2_000]}
-    seconds = round(time.monotonic() - began, 1)
+    seconds = max(0.1, round(time.monotonic() - began, 1))
     return {"unit": unit.name, "version": version, "at": at, "seconds": seconds, **line}
 
 
