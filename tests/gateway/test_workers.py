@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import gateway_lab as gl
 from gateway_lab.brokers.contract import BrokerError
 from gateway_lab.cli.worker import COMMAND
 from gateway_lab.config.gateway_config import GatewayConfig
@@ -202,6 +203,15 @@ async def test_a_worker_that_cannot_begin_ends_them_all_and_says_why(
         async with desk.workers(record=str(tmp_path / "file" / "folder")) as workers:
             await workers.wait()
     assert workers.pids == []
+
+
+@pytest.mark.broker
+async def test_workers_record_to_one_folder(desk: Desk, tmp_path: Path) -> None:
+    async with desk.workers(record=str(tmp_path / "all")) as workers:
+        await desk.publish(range(100))
+        await until(lambda: settled(workers) == 100)
+    bodies = gl.scan_capture(tmp_path / "all").frame.select("body").collect()["body"]
+    assert {msgspec.json.decode(each)["n"] for each in bodies} == set(range(100))
 
 
 @pytest.mark.broker
