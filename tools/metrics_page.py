@@ -26,9 +26,9 @@ A source that waits for a broker is alive and not ready: a restart would not bri
 A red source stays red until a restart, and others go on; what it read and did not settle comes
 again. So let a probe of readiness tell people, and only one of liveness end the process.
 
-The books: `messages_read_total` = `messages_settled_total` + `in_flight_messages`, for each source;
-`deliveries_decided_total` = the sum of `deliveries_total` over its outcomes + `pending_deliveries`,
-for each way. The counters begin at 0 when the process starts, so alarms use `rate` and `increase`.
+The books: `messages_read_total` = `messages_settled_total` + `messages_given_back_total` +
+`in_flight_messages`, for each source; `deliveries_decided_total` = the sum of `deliveries_total`
+over its outcomes + `pending_deliveries`, for each way. The counters begin at 0 when the process starts, so alarms use `rate` and `increase`.
 
 ## The metrics
 

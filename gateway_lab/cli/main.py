@@ -25,6 +25,7 @@ from gateway_lab.cli import (
     generate,
     lab,
     record,
+    redrive,
     replay,
     run,
     schema,
@@ -111,6 +112,7 @@ for verb, module, does in (
     ("schema", schema, schema.schema),
     ("run", run, run.run),
     ("record", record, record.record),
+    ("redrive", redrive, redrive.redrive),
     ("brokers", brokers, brokers.brokers),
 ):
     app.command(verb, epilog=module.EXAMPLES)(does)

@@ -1,18 +1,32 @@
-"""Dead letters: the message as it came, and headers that say what happened to it."""
+"""Dead letters: the message as it came, and headers that say what happened to it.
+
+What the letter's broker cannot carry in its place, such as a binary header on NATS, is kept in a
+header of ours: `letter.py` makes the very same message of a letter again.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Outgoing
 from gateway_lab.config.plan import DeadLetterPlan, SourcePlan
-from gateway_lab.gateway.ways import ID_HEADER, Way
-from gateway_lab.messages.headers import CONTROL_PREFIX, Headers
+from gateway_lab.gateway.ways import Way
+from gateway_lab.messages.headers import (
+    CONTROL_PREFIX,
+    HOPS_HEADER,
+    ID_HEADER,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    MAX_HEADERS_BYTES,
+    Headers,
+)
 from gateway_lab.messages.message import Message
+from gateway_lab.protocols.protocol import is_plain
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.routing.render import compile_dead_letter
 from gateway_lab.routing.routed import ROUTE_REASON, UNDECIDED_REASON, UNMATCHED_REASON
@@ -22,6 +36,9 @@ from gateway_lab.rules.template import template_references
 PREFIX: Final = "x-gw-dlq-"
 MAX_REASON: Final = 1_000
 """Characters of a reason in a header."""
+
+MAX_KEPT: Final = 16 * 1024
+"""Bytes of the header that keeps what has no other place: brokers bound a message's headers."""
 
 _RULES: Final = (ROUTE_REASON, UNMATCHED_REASON, UNDECIDED_REASON)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -42,6 +59,19 @@ class Cause:
     attempts: int = 0
     first: datetime | None = None
     last: datetime | None = None
+
+
+class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a message the broker of its letter cannot carry, as JSON in a header.
+
+    Attributes:
+        headers: Each with its place among the headers of the message.
+        is_tombstone: Whether the body is none, and not empty.
+    """
+
+    key: bytes | None = None
+    headers: tuple[tuple[int, str, bytes], ...] = ()
+    is_tombstone: bool = False
 
 
 def decided_cause(reason: str | None, way: Way) -> Cause:
@@ -77,17 +107,21 @@ class Letters:
         Raises:
             BrokerError: Of class `configuration`: the config has no dead letter.
         """
-        plan = self._require(cause)
-        carries = self._protocol.carries
-        passed, left_out = self._passing(message)
+        plan, carries = self._require(cause), self._protocol.carries
+        passed, kept, dropped = self._part(message)
+        text, too_large = _encode(kept)
         key = message.key
-        if key is not None and not carries.binary and not _is_plain(key):
-            key, left_out = None, ["key", *left_out]
-        told = [(name, value) for name, value in self._told(message, way, cause, left_out) if value]
+        if kept.key is not None or "key" in dropped:
+            key = None
+        told = {
+            **self._told(message, way, cause),
+            "kept": text,
+            "left-out": ", ".join([*dropped, *too_large])[:MAX_REASON],
+        }
         headers = (
             *passed,
             (ID_HEADER, id_.encode()),
-            *((PREFIX + name, _CONTROL.sub(" ", value).encode()) for name, value in told),
+            *((PREFIX + name, _plain(value)) for name, value in told.items() if value),
         )
         return plan.broker, Outgoing(
             channel=self._channel(self._look_up(message)),
@@ -108,41 +142,90 @@ class Letters:
             )
         return self._plan
 
-    def _passing(self, message: Message) -> tuple[Headers, list[str]]:
-        """Part the headers that the protocol can carry from the names of those it cannot."""
-        protocol, passed, left_out = self._protocol, [], []
-        for name, value in message.headers:
-            lower = name.lower()
-            if lower.startswith(CONTROL_PREFIX):
-                continue
-            is_carried = protocol.carries.binary or _is_plain(value)
-            if is_carried and not protocol.is_control(lower) and not protocol.check_header(name):
+    def _part(self, message: Message) -> tuple[Headers, Kept, list[str]]:
+        """Part what the letter's broker carries, what must be kept, and names of what is too much.
+
+        Whoever writes messages chooses their headers: they must not be able to stop a source.
+        """
+        carries, own = self._protocol.carries, _own(message.headers)
+        last = {name: index for index, (name, _) in enumerate(own)}
+        passed, kept, dropped = [], [], []
+        room = MAX_HEADERS_BYTES
+        for index, (name, value) in enumerate(own):
+            room -= len(name) + len(value)
+            if index >= MAX_HEADERS or len(value) > MAX_HEADER_BYTES or room < 0:
+                dropped.append(name)
+            elif self._can_carry(name, value) and (carries.repeated or last[name] == index):
                 passed.append((name, value))
             else:
-                left_out.append(name)
-        return tuple(passed), left_out
+                kept.append((index, name, value))
+        key = self._kept_key(message.key, dropped)
+        is_tombstone = message.body is None and not carries.tombstone
+        return tuple(passed), Kept(key, tuple(kept), is_tombstone), dropped
 
-    def _told(
-        self, message: Message, way: Way, cause: Cause, left_out: list[str]
-    ) -> Iterator[tuple[str, str | None]]:
-        now = datetime.now(UTC)
-        yield "reason", cause.reason[:MAX_REASON]
-        yield "class", cause.of_class
-        yield "source", self._source
-        yield "router", way.router
-        yield "route", way.route
-        yield "target", way.target
+    def _kept_key(self, key: bytes | None, dropped: list[str]) -> bytes | None:
+        """Return a key that the broker cannot carry; one that is too large for a header is lost."""
+        carries = self._protocol.carries
+        if key is None or carries.key == "native":
+            return None
+        if len(key) > MAX_HEADER_BYTES:
+            dropped.insert(0, "key")
+            return None
+        return None if carries.binary or is_plain(key) else key
+
+    def _can_carry(self, name: str, value: bytes) -> bool:
+        protocol = self._protocol
+        if name.lower() == HOPS_HEADER:
+            return True
+        return (
+            (protocol.carries.binary or is_plain(value))
+            and not protocol.is_control(name.lower())
+            and not protocol.check_header(name)
+        )
+
+    def _told(self, message: Message, way: Way, cause: Cause) -> dict[str, str | None]:
+        now, time = datetime.now(UTC), message.timestamp
         place = (message.broker, message.channel, message.partition, message.position)
-        yield "position", "/".join(part or "-" for part in place)
-        yield "attempts", str(cause.attempts)
-        yield "first", (cause.first or now).isoformat(timespec="microseconds")
-        yield "last", (cause.last or now).isoformat(timespec="microseconds")
-        yield "config", self._digest
-        yield "left-out", ", ".join(left_out)[:MAX_REASON]
+        return {
+            "reason": cause.reason[:MAX_REASON],
+            "class": cause.of_class,
+            "source": self._source,
+            "router": way.router,
+            "route": way.route,
+            "target": way.target,
+            "position": "/".join(part or "-" for part in place),
+            "timestamp": None if time is None else _spell(time),
+            "received": _spell(message.received),
+            "id": message.id if len(message.id or "") <= MAX_REASON else None,
+            "attempts": str(cause.attempts),
+            "first": _spell(cause.first or now),
+            "last": _spell(cause.last or now),
+            "config": self._digest,
+        }
 
 
-def _is_plain(value: bytes) -> bool:
-    try:
-        return not _CONTROL.search(value.decode())
-    except UnicodeDecodeError:
-        return False
+def _own(headers: Headers) -> Headers:
+    """Leave out headers that are another gateway's own; those that end loops stay."""
+    return tuple(
+        each
+        for each in headers
+        if not (name := each[0].lower()).startswith(CONTROL_PREFIX)
+        or name in {ID_HEADER, HOPS_HEADER}
+    )
+
+
+def _spell(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds")
+
+
+def _plain(value: str) -> bytes:
+    """Make a text that every broker's headers carry."""
+    return _CONTROL.sub(" ", value).strip().encode()
+
+
+def _encode(kept: Kept) -> tuple[str, list[str]]:
+    """Return what goes into the letter, and the names of what is too large for that."""
+    if len(text := msgspec.json.encode(kept)) <= MAX_KEPT:
+        return "" if kept == Kept() else text.decode(), []
+    names = [*(["key"] if kept.key else []), *(name for _, name, _ in kept.headers)]
+    return _encode(Kept(is_tombstone=kept.is_tombstone))[0], names

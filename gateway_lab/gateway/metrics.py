@@ -79,7 +79,7 @@ def _of_ways(number: Callable[[WayStats], float]) -> Samples:
 
 def _outcomes(stats: Stats) -> Iterator[tuple[tuple[str, ...], float]]:
     for each in stats.ways:
-        for outcome in ("delivered", "dropped", "dead_lettered"):
+        for outcome in ("delivered", "dropped", "dead_lettered", "given_back"):
             yield (*_way(each), outcome), getattr(each, outcome)
 
 
@@ -119,7 +119,7 @@ METRICS: Final = (
         name="messages_read",
         kind="counter",
         labels=_SOURCE,
-        meaning="Messages read, each as often as it came. It is settled + in flight.",
+        meaning="Messages read, each as often as it came: settled + given back + in flight.",
         alarm="`rate(gateway_lab_messages_read_total[15m]) == 0` where there is always traffic",
         samples=_of_sources(lambda each: each.read),
     ),
@@ -140,6 +140,14 @@ METRICS: Final = (
         samples=_of_sources(lambda each: each.settled),
     ),
     Metric(
+        name="messages_given_back",
+        kind="counter",
+        labels=_SOURCE,
+        meaning="Messages that were read and not settled when their source ended; they come again.",
+        alarm="",
+        samples=_of_sources(lambda each: each.given_back),
+    ),
+    Metric(
         name="messages_lost",
         kind="counter",
         labels=_SOURCE,
@@ -151,7 +159,7 @@ METRICS: Final = (
         name="in_flight_messages",
         kind="gauge",
         labels=_SOURCE,
-        meaning="Messages read and not settled; after a stop, those that were given back.",
+        meaning="Messages read and not settled.",
         alarm="",
         samples=_of_sources(lambda each: each.in_flight),
     ),
@@ -208,8 +216,8 @@ METRICS: Final = (
         name="deliveries",
         kind="counter",
         labels=(*_WAY, "outcome"),
-        meaning="Deliveries that came to their end; `outcome` is delivered, dropped or "
-        "dead_lettered.",
+        meaning="Deliveries that came to their end; `outcome` is delivered, dropped, "
+        "dead_lettered, or given_back when the source ended before.",
         alarm='`increase(…{outcome="dead_lettered"}[15m]) > 0`: see dead-letters.md',
         samples=_outcomes,
     ),
@@ -217,7 +225,7 @@ METRICS: Final = (
         name="pending_deliveries",
         kind="gauge",
         labels=_WAY,
-        meaning="Deliveries decided and not at their end; after a stop, those that come again.",
+        meaning="Deliveries decided and not at their end.",
         alarm="`min_over_time(…[10m]) > 0` and rising: this target does not keep up",
         samples=_of_ways(lambda each: each.pending),
     ),

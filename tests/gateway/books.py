@@ -13,7 +13,8 @@ def source(name: str = "orders", state: State = State.RUNNING, reason: str = "")
         read=10,
         redelivered=1,
         settled=7,
-        in_flight=3,
+        given_back=1,
+        in_flight=2,
         retried=2,
         ambiguous=1,
         lost=5,
@@ -29,9 +30,10 @@ def way(router: str | None = "size", route: str | None = "big", target: str = "c
         route=route,
         target=target,
         deliveries=10,
-        delivered=4,
+        delivered=3,
         dropped=3,
         dead_lettered=2,
+        given_back=1,
         pending=1,
     )
 

@@ -29,7 +29,8 @@ def test_every_number_of_a_source_is_shown() -> None:
     assert value(found, "messages_redelivered_total", source="orders") == 1
     assert value(found, "messages_settled_total", source="orders") == 7
     assert value(found, "messages_lost_total", source="orders") == 5
-    assert value(found, "in_flight_messages", source="orders") == 3
+    assert value(found, "messages_given_back_total", source="orders") == 1
+    assert value(found, "in_flight_messages", source="orders") == 2
     assert value(found, "window_fill_ratio", source="orders") == 0.25
     assert value(found, "delivery_retries_total", source="orders") == 2
     assert value(found, "ambiguous_tries_total", source="orders") == 1
@@ -54,7 +55,7 @@ def test_results_of_a_router_are_told_apart() -> None:
 def test_a_way_keeps_the_books() -> None:
     found, of = scrape(stats()), {"source": "orders", "router": "size", "route": "big"}
     of["target"] = "copy"
-    outcomes = {"delivered": 4, "dropped": 3, "dead_lettered": 2}
+    outcomes = {"delivered": 3, "dropped": 3, "dead_lettered": 2, "given_back": 1}
     for outcome, number in outcomes.items():
         assert value(found, "deliveries_total", **of, outcome=outcome) == number
     pending = value(found, "pending_deliveries", **of)
