@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,14 +17,14 @@ from rich.console import Console
 from typer import BadParameter, Exit, Option
 
 import gateway_lab as gl
-from gateway_lab.brokers.contract import Source
 from gateway_lab.cli.options import ConfigFile
+from gateway_lab.cli.run_beside import NOTHING, Beside, BesideAsked
 from gateway_lab.cli.run_logs import json_logs
 from gateway_lab.cli.run_table import LiveTable
 from gateway_lab.cli.worker import COMMAND
 from gateway_lab.errors import GatewayLabError
 from gateway_lab.gateway.counters import State, Stats
-from gateway_lab.gateway.gateway import Gateway, Wrap
+from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.gateway.health import Health
 from gateway_lab.gateway.reload import changes
 from gateway_lab.gateway.workers import Workers
@@ -99,12 +99,9 @@ class _Asked:
     workers: int
     create_channels: bool
     watch: bool
-    record: Path | None
-    shadow: Path | None
-    show_private: bool
-    disagreements: Path | None
     port: int | None
     member: str
+    beside: BesideAsked
 
 
 def run(
@@ -158,18 +155,19 @@ def run(
         workers=workers,
         create_channels=create_channels,
         watch=watch,
-        record=record,
-        shadow=shadow,
-        show_private=show_private,
-        disagreements=disagreements,
         port=port,
         member=_member(member),
+        beside=BesideAsked(
+            record=record, show_private=show_private, shadow=shadow, disagreements=disagreements
+        ),
     )
     _refuse_together(asked)
-    with ExitStack() as stack:
-        running = _made(asked, gl.read_config(config), stack)
-        show = stack.enter_context(_shown(running, asked))
-        asyncio.run(_run(running, asked, show))
+    read = gl.read_config(config)
+    alone = asked.beside if workers == 1 else NOTHING  # workers record by themselves
+    with Beside(read, alone) as beside:
+        running = _made(asked, read, beside)
+        with _shown(running, asked, beside) as show:
+            asyncio.run(_run(running, asked, show))
     if any(each.state is State.RED for each in running.stats().sources):
         raise Exit(1)
 
@@ -185,19 +183,18 @@ def _member(name: str) -> str:
 
 
 def _refuse_together(asked: _Asked) -> None:
-    if asked.shadow and (asked.workers > 1 or asked.watch):
+    if asked.beside.shadow and (asked.workers > 1 or asked.watch):
         msg = "a shadow is compared with one config in one process: no --workers, no --watch"
         raise BadParameter(msg, param_hint="--shadow")
-    if asked.record and asked.record.suffix and asked.workers > 1:
+    if asked.beside.record and asked.beside.record.suffix and asked.workers > 1:
         msg = "workers record to a folder, each to files of its own"
         raise BadParameter(msg, param_hint="--record")
-    if asked.disagreements and not asked.shadow:
+    if asked.beside.disagreements and not asked.beside.shadow:
         msg = "there is no --shadow that could disagree"
         raise BadParameter(msg, param_hint="--disagreements")
 
 
-def _made(asked: _Asked, config: gl.GatewayConfig, stack: ExitStack) -> Running:
-    """Make what runs; what records or compares closes with the stack."""
+def _made(asked: _Asked, config: gl.GatewayConfig, beside: Beside) -> Running:
     if asked.workers > 1:
         return Workers(
             config,
@@ -205,51 +202,28 @@ def _made(asked: _Asked, config: gl.GatewayConfig, stack: ExitStack) -> Running:
             command=COMMAND,
             create_channels=asked.create_channels,
             member=asked.member,
-            record=None if asked.record is None else str(asked.record),
-            shows_private=asked.show_private,
+            record=None if asked.beside.record is None else str(asked.beside.record),
+            shows_private=asked.beside.show_private,
         )
     return Gateway(
         config,
         create_channels=asked.create_channels,
         member=asked.member and f"{asked.member}-0",
-        wrap=_wrap(asked, config, stack),
+        wrap=beside.wrap,
     )
 
 
-def _wrap(asked: _Asked, config: gl.GatewayConfig, stack: ExitStack) -> Wrap:
-    """Return what records and compares; both need polars, so neither is imported unasked."""
-    wraps: list[Wrap] = []
-    if asked.record:
-        from gateway_lab.recording.tap import Tap  # noqa: PLC0415
-
-        if asked.show_private:
-            gl.show_private()
-        wraps.append(stack.enter_context(Tap(config, asked.record)).wrap)
-    if asked.shadow:
-        from gateway_lab.recording.shadow import Shadow  # noqa: PLC0415
-
-        new = gl.read_config(asked.shadow)
-        wraps.append(stack.enter_context(Shadow(config, new, out=asked.disagreements)).wrap)
-
-    def wrap(name: str, source: Source) -> Source:
-        for each in wraps:
-            source = each(name, source)
-        return source
-
-    return wrap
-
-
 @contextmanager
-def _shown(running: Running, asked: _Asked) -> Iterator[Shown]:
+def _shown(running: Running, asked: _Asked, beside: Beside) -> Iterator[Shown]:
     """Show it to people on a terminal, else write logs."""
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
-        many = f" · {asked.workers} workers" if asked.workers > 1 else ""
-        table = LiveTable(console, f"{running.config.name}{many}")
+        many = [f"{asked.workers} workers"] if asked.workers > 1 else []
+        table = LiveTable(console, lambda: [running.config.name, *many, *beside.notes()])
         with table.shown():
             yield table.show
     else:
-        with json_logs(lambda: running.config.digest) as show:
+        with json_logs(lambda: running.config.digest, beside.notes) as show:
             yield show
 
 
@@ -320,7 +294,7 @@ class _Signals:
 
     async def _take_over(self) -> None:
         """Reload the file; what is wrong with it is in the books and in the log."""
-        if self._asked.shadow:
+        if self._asked.beside.shadow:
             self._running.refuse("a shadow is compared with the config of the start")
             return
         try:

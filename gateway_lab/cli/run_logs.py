@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Final
@@ -21,11 +21,14 @@ _LOG: Final = logging.getLogger("gateway_lab.run")
 
 
 @contextmanager
-def json_logs(digest: Callable[[], str]) -> Iterator[Callable[[Stats], None]]:
+def json_logs(
+    digest: Callable[[], str], notes: Callable[[], Sequence[str]]
+) -> Iterator[Callable[[Stats], None]]:
     """Log to standard error what changes, and now and then the books.
 
     Args:
         digest: Returns that of the config that decides now.
+        notes: Returns what else is to be told with the books.
     """
 
     def tell(record: logging.LogRecord) -> None:
@@ -40,6 +43,8 @@ def json_logs(digest: Callable[[], str]) -> Iterator[Callable[[Stats], None]]:
             told[0] = (monotonic(), stats)
             for each in stats.sources:
                 _LOG.info("books of %s", each.source, extra={"books": books_of(each, stats)})
+            for note in notes():
+                _LOG.info("%s", note)
 
     with logging_to(tell):
         yield show

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Final, TypeAlias
@@ -39,9 +39,14 @@ _COLUMNS: Final = (
 
 
 class LiveTable:
-    """A table that is alive; `lines` are the last ones of the log."""
+    """A table that is alive, with the last lines of the log.
 
-    def __init__(self, console: Console, title: str) -> None:
+    Args:
+        console: Where.
+        title: Returns what stands above, in parts.
+    """
+
+    def __init__(self, console: Console, title: Callable[[], Sequence[str]]) -> None:
         self._live = Live(console=console, auto_refresh=False)
         self._title = title
         self._moments: deque[Moment] = deque(maxlen=2)
@@ -50,7 +55,7 @@ class LiveTable:
     def show(self, stats: Stats) -> None:
         """Show what has happened since the last call."""
         self._moments.append((monotonic(), stats))
-        screen = screen_of(self._title, self._moments[0], self._moments[-1], tuple(self._lines))
+        screen = screen_of(self._title(), self._moments[0], self._moments[-1], tuple(self._lines))
         self._live.update(screen, refresh=True)
 
     @contextmanager
@@ -67,10 +72,12 @@ class LiveTable:
         self._lines.append(f"{told}: {reason}" if reason else told)
 
 
-def screen_of(title: str, before: Moment, after: Moment, lines: Sequence[str]) -> RenderableType:
+def screen_of(
+    title: Sequence[str], before: Moment, after: Moment, lines: Sequence[str]
+) -> RenderableType:
     """Make all that is shown: title, table, what is wrong and what to do, the last log lines."""
     stats = after[1]
-    head = f"{title} · config {stats.digest[:12]} · Ctrl+C stops"
+    head = " · ".join([*title, f"config {stats.digest[:12]}", "Ctrl+C stops"])
     parts: list[RenderableType] = [Text(head, style="dim"), table_of(before, after)]
     parts += [
         Text(

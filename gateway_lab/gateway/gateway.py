@@ -19,6 +19,7 @@ from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.findings import Severity
 from gateway_lab.gateway.connections import Connections
 from gateway_lab.gateway.counters import Counters, State, Stats
+from gateway_lab.gateway.log_lines import place_of
 from gateway_lab.gateway.pump import Pump
 from gateway_lab.gateway.reach import Reach, reach_of
 from gateway_lab.gateway.reload import restart_findings
@@ -255,7 +256,7 @@ class Gateway:
             self._change(name, State.RED, str(error))
         except Exception as error:  # noqa: BLE001 - other sources go on, whatever this is
             # The text of a foreign error may hold parts of messages.
-            self._change(name, State.RED, f"a defect of gateway_lab: {_place_of(error)}")
+            self._change(name, State.RED, f"a defect of gateway_lab: {place_of(error)}")
         else:
             self._change(name, State.STOPPED)
 
@@ -315,16 +316,3 @@ def _compile(config: GatewayConfig) -> Plan:
                 hint="replay it offline, or leave the source out",
             )
     return plan
-
-
-def _place_of(error: BaseException) -> str:
-    """Say what kind of error it is and where it was raised, and nothing of its text."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    if isinstance(error, BaseExceptionGroup):
-        return _place_of(error.exceptions[0])
-    if trace is None:
-        return type(error).__name__
-    code = trace.tb_frame.f_code
-    return f"{type(error).__name__} in {code.co_name} ({code.co_filename}:{trace.tb_lineno})"

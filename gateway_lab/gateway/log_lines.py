@@ -66,3 +66,16 @@ def logging_to(tell: Callable[[logging.LogRecord], None]) -> Iterator[None]:
         root.handlers[:], level, own = before
         root.setLevel(level)
         ours.setLevel(own)
+
+
+def place_of(error: BaseException) -> str:
+    """Say what kind of error it is and where it was raised, and nothing of its foreign text."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    if isinstance(error, BaseExceptionGroup):
+        return place_of(error.exceptions[0])
+    if trace is None:
+        return type(error).__name__
+    code = trace.tb_frame.f_code
+    return f"{type(error).__name__} in {code.co_name} ({code.co_filename}:{trace.tb_lineno})"

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, suppress
 from typing import Final, TypeAlias, assert_never
 
@@ -18,7 +18,7 @@ from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.gateway.gateway import Gateway, Version, Wrap
-from gateway_lab.gateway.log_lines import line_of, logging_to
+from gateway_lab.gateway.log_lines import line_of, logging_to, place_of
 from gateway_lab.gateway.worker_talk import (
     LONGEST_LINE,
     Answer,
@@ -26,6 +26,7 @@ from gateway_lab.gateway.worker_talk import (
     Books,
     Change,
     Logged,
+    Order,
     Over,
     Prepare,
     Prepared,
@@ -72,6 +73,9 @@ async def serve(number: int, wrapped: Wrapped) -> None:
             await asyncio.sleep(0)  # the last lines of the log
     except GatewayLabError as error:
         tell(Refused(str(error)))
+    except Exception as error:  # noqa: BLE001 - its text may hold parts of messages
+        defect = {"message": f"a defect of gateway_lab: {place_of(error)}"}
+        tell(Logged(logging.ERROR, defect))
     with suppress(ConnectionError):
         writer.close()
         await writer.wait_closed()
@@ -83,7 +87,8 @@ class _Worker:
     ) -> None:
         self._gateway, self._reader, self._tell = gateway, reader, tell
         self._version: Version | None = None
-        self._stops: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_told_to_stop = False
 
     async def run(self) -> None:
         """Run the gateway until it has ended, and tell whether it ended by itself."""
@@ -92,13 +97,14 @@ class _Worker:
         for unheard in (signal.SIGINT, signal.SIGHUP):
             signal.signal(unheard, signal.SIG_IGN)
         async with self._gateway:
-            besides = [loop.create_task(self._obey()), loop.create_task(self._tell_books())]
+            self._begin(self._obey())
+            self._begin(self._tell_books())
             await self._gateway.wait()
-        for each in besides:
+        for each in self._tasks:
             each.cancel()
-        await asyncio.gather(*besides, *self._stops, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tell(Books(self._gateway.stats()))
-        if not self._stops:
+        if not self._is_told_to_stop:
             self._tell(Over())
 
     async def _tell_books(self) -> None:
@@ -107,26 +113,31 @@ class _Worker:
             await asyncio.sleep(TELL_S)
 
     async def _obey(self) -> None:
-        while line := await self._reader.readline():
-            match order := read_order(line):
-                case Prepare():
-                    self._tell(Prepared(await self._prepare(order.text)))
-                case Change():
-                    self._change()
-                case Stop():
-                    self._stop(order)
-                case Begin():
-                    raise TypeError(order)
-                case _:
-                    assert_never(order)
-        self._stop(Stop(now=True))
+        with suppress(ConnectionError):
+            while line := await self._reader.readline():
+                self._hear(read_order(line))
+        self._stop(Stop(now=True))  # the parent is gone
 
-    async def _prepare(self, text: Text) -> str:
+    def _hear(self, order: Order) -> None:
+        match order:
+            case Prepare():
+                self._begin(self._prepare(order.text))
+            case Change():
+                self._change()
+            case Stop():
+                self._stop(order)
+            case Begin():
+                raise TypeError(order)
+            case _:
+                assert_never(order)
+
+    async def _prepare(self, text: Text) -> None:
         try:
             self._version = await self._gateway.prepare(_config(text))
         except GatewayLabError as error:
-            return str(error)
-        return ""
+            self._tell(Prepared(str(error)))
+        else:
+            self._tell(Prepared())
 
     def _change(self) -> None:
         if self._version:
@@ -134,7 +145,11 @@ class _Worker:
             self._version = None
 
     def _stop(self, order: Stop) -> None:
-        self._stops.append(asyncio.ensure_future(self._gateway.stop(now=order.now)))
+        self._is_told_to_stop = True
+        self._begin(self._gateway.stop(now=order.now))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.ensure_future(work))
 
 
 def _config(text: Text) -> GatewayConfig:

@@ -132,6 +132,8 @@ class Workers:
         """
         while running := [task for task in self._lives if not task.done()]:
             await asyncio.wait(running)
+        for task in self._lives:
+            task.result()
         if refused := next((each.refused for each in self._seats if each.refused), ""):
             raise GatewayLabError(refused)
 
@@ -198,11 +200,7 @@ class Workers:
         rests = pauses()
         while not self._stopping.is_set():
             began = monotonic()
-            async with self._reloading:  # it begins with the config that all have
-                await seat.start()
-            if self._stopping.is_set():
-                seat.tell(Stop())
-            code = await seat.live()
+            code = await self._live(seat)
             if seat.refused:
                 self._tell_stop()
             if seat.is_over or self._stopping.is_set():
@@ -217,6 +215,17 @@ class Workers:
             rests = pauses() if monotonic() - began > STEADY_S else rests
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), next(rests))
+
+    async def _live(self, seat: _Seat) -> str:
+        """Let a worker live, and say how it ended."""
+        try:
+            async with self._reloading:  # it begins with the config that all have
+                await seat.start()
+        except OSError as error:  # no memory, or too many processes
+            return type(error).__name__
+        if self._stopping.is_set():
+            seat.tell(Stop())
+        return str(await seat.live())
 
 
 class _Seat:

@@ -204,7 +204,7 @@ def test_a_terminal_shows_rates_and_counts() -> None:
 
 def test_a_terminal_says_what_is_red_and_what_to_do() -> None:
     red = stats(1, 1, State.RED, reason="there is no channel x\nhint: create it")
-    text = shown(screen_of("routes", (0.0, red), (1.0, red), ["12:00:00 a line of the log"]))
+    text = shown(screen_of(["routes"], (0.0, red), (1.0, red), ["12:00:00 a line of the log"]))
     assert "routes · config abcdefabcdef" in text
     assert "orders is red: there is no channel x\nhint: create it" in text
     assert "reload (SIGHUP) or restart" in text
@@ -219,13 +219,13 @@ def test_a_terminal_says_what_it_waits_for() -> None:
 def test_a_terminal_says_why_a_config_was_refused() -> None:
     books = stats(1, 1)
     refused = Stats(sources=books.sources, routers=(), ways=(), refused="line 3: no such target")
-    text = shown(screen_of("routes", (0.0, refused), (1.0, refused), []))
+    text = shown(screen_of(["routes"], (0.0, refused), (1.0, refused), []))
     assert "the new config is refused, the old one goes on: line 3: no such target" in text
 
 
 def test_the_last_lines_of_the_log_are_under_the_table() -> None:
     console = Console(width=160, file=StringIO(), force_terminal=True)
-    table = LiveTable(console, "routes")
+    table = LiveTable(console, lambda: ["routes"])
     with table.shown():
         for number in range(6):
             logging.getLogger("gateway_lab.test").info("line %s", number)
