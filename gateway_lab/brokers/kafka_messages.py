@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any
+from typing import Any, Final, cast
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
 from confluent_kafka import Message as RawMessage
 
 from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
+
+_MAX_REMEMBERED: Final = 4_096
 
 
 def read_message(
@@ -24,7 +25,7 @@ def read_message(
         body=raw.value(),
         key=raw.key(),
         headers=_read_headers(headers) if headers else (),
-        timestamp=None if kind == TIMESTAMP_NOT_AVAILABLE else _read_time(milliseconds),
+        timestamp=None if kind == TIMESTAMP_NOT_AVAILABLE else _TIMES[milliseconds],
         received=received,
         broker=alias,
         protocol="kafka",
@@ -36,10 +37,25 @@ def read_message(
 
 def _read_headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
     """Keep order and repeats; a value of null is empty."""
-    return tuple([(name, value or b"") for name, value in headers])
+    for _, value in headers:
+        if value is None:
+            return tuple([(name, value or b"") for name, value in headers])
+    return cast("Headers", tuple(headers))
 
 
-@lru_cache(maxsize=4_096)
+class _Times(dict[int, datetime | None]):
+    """Times by Unix time: at a high rate many messages share a millisecond."""
+
+    def __missing__(self, milliseconds: int) -> datetime | None:
+        if len(self) >= _MAX_REMEMBERED:
+            self.clear()
+        time = self[milliseconds] = _read_time(milliseconds)
+        return time
+
+
+_TIMES: Final = _Times()
+
+
 def _read_time(milliseconds: int) -> datetime | None:
     """Read Unix time; None where a producer wrote a time that no calendar has."""
     try:

@@ -7,7 +7,7 @@ for the interpreter's lock: tried, it costs as much again as all the rest of sen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any, Final, Protocol
@@ -201,27 +201,44 @@ class KafkaSink:
             self._answer_all(sending, _CLOSED)
         while not self._is_lost and sending.queued < len(sending.batch):
             try:
-                for index in range(sending.queued, len(sending.batch)):
-                    message = sending.batch[index]
-                    if message.channel in there and _are_legal(message.headers):
-                        self._produce(message, partial(sending.delivered, index))
-                    else:
-                        sending.answer(index, _refusal(message))
-                    sending.queued = index + 1
+                self._produce(sending, range(sending.queued, len(sending.batch)), there)
             except BufferError:
                 return
             except (KafkaException, UnicodeError) as exception:
                 self._take(sending, exception)
 
-    def _produce(self, message: Outgoing, on_delivery: Callable[..., None]) -> None:
-        self._producer.produce(
-            message.channel,
-            message.body,
-            message.key,
-            headers=list(message.headers),
-            timestamp=_milliseconds(message.timestamp),
-            on_delivery=on_delivery,
-        )
+    def _produce(
+        self, sending: _Sending, indexes: Iterable[int], there: Container[str] | None
+    ) -> None:
+        """Queue some messages of a batch; `queued` is the first that was not, if it raises.
+
+        Args:
+            sending: The batch.
+            indexes: Which of its messages.
+            there: The topics there are; None: all was judged before.
+        """
+        produce, delivered, batch = self._producer.produce, sending.delivered, sending.batch
+        time, milliseconds = None, 0
+        for index in indexes:
+            sending.queued = index
+            message = batch[index]
+            if there is not None and (
+                message.channel not in there or not _are_legal(message.headers)
+            ):
+                sending.answer(index, _refusal(message))
+                continue
+            if message.timestamp is not time:  # those of a moment share one, as a rule
+                time = message.timestamp
+                milliseconds = _milliseconds(time)
+            produce(
+                message.channel,
+                message.body,
+                message.key,
+                headers=list(message.headers),
+                timestamp=milliseconds,
+                on_delivery=partial(delivered, index),
+            )
+        sending.queued = len(batch)
 
     def _take(self, sending: _Sending, exception: Exception) -> None:
         """Take what the client says of the next message, or of itself."""
@@ -280,11 +297,17 @@ class KafkaSink:
         self._replace_producer()
         try:
             for sending in self._sendings:
-                for index in sending.waiting:
-                    self._produce(sending.batch[index], partial(sending.delivered, index))
+                self._produce_again(sending)
         except (BufferError, KafkaException):
             self._lose()
         self._watch()
+
+    def _produce_again(self, sending: _Sending) -> None:
+        queued = sending.queued
+        try:
+            self._produce(sending, sending.waiting, None)
+        finally:
+            sending.queued = queued
 
     def _give_up(self, failure: Failure) -> None:
         """Answer everything that is open: the broker refuses us."""
@@ -347,7 +370,6 @@ def _refusal(message: Outgoing) -> Failure:
     return UNROUTABLE
 
 
-@lru_cache(maxsize=4_096)
 def _milliseconds(time: datetime | None) -> int:
     """Return Unix time; 0, which Kafka's client takes for now, where there is none before it."""
     return max(0, (time - _EPOCH) // _MILLISECOND) if time else 0

@@ -52,7 +52,7 @@ class Watermark:
         """
         if offset < self.end:
             return None
-        times = self.times_before(offset)
+        times = self._past.times(offset) if offset < self._past.end else 0
         self._open[offset] = times + 1
         self.end = offset + 1
         return times

@@ -9,8 +9,10 @@ from typing import Final
 
 from gateway_lab.messages.message import Message
 
-DIGEST_SIZE: Final = 16
-"""Bytes of an id: 128 bits."""
+PLACE_SIZE: Final = 12
+"""Bytes of the hash that stands for source, channel and partition."""
+
+_OWN_SIZE: Final = 16
 
 _MAX_REMEMBERED: Final = 10_000
 _NO_POSITIONS: Final = frozenset({"rabbitmq"})
@@ -26,32 +28,33 @@ class MessageIds:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._places: dict[tuple[str, str, str | None], blake2b] = {}
+        self._places: dict[tuple[str, str, str | None], str] = {}
 
     def __call__(self, message: Message) -> str:
-        """Return 32 hex digits; random where a message has no position that lasts."""
-        position = message.position
-        if position is None or message.protocol in _NO_POSITIONS:
-            return secrets.token_hex(DIGEST_SIZE)
+        """Return a hash and what lasts: its publisher's id, or the position; else what is random."""
         key = (message.broker, message.channel, message.partition)
-        place = self._places.get(key) or self._begin(key, message)
-        digest = place.copy()
-        digest.update(position.encode())
-        return digest.hexdigest()
+        if message.id is not None:
+            own = blake2b(_encode([message.id]), digest_size=_OWN_SIZE).hexdigest()
+        elif message.position is None or message.protocol in _NO_POSITIONS:
+            return secrets.token_hex(_OWN_SIZE)
+        else:
+            own = message.position
+        return (self._places.get(key) or self._begin(key, message)) + own
 
-    def _begin(self, key: tuple[str, str, str | None], message: Message) -> blake2b:
+    def _begin(self, key: tuple[str, str, str | None], message: Message) -> str:
         """Hash what messages of one partition have in common, once."""
         if len(self._places) >= _MAX_REMEMBERED:
             self._places.clear()
         parts = (self._source, message.broker, message.protocol, message.channel, message.partition)
-        begun = self._places[key] = blake2b(_encode(parts), digest_size=DIGEST_SIZE)
+        place = blake2b(_encode(parts), digest_size=PLACE_SIZE).hexdigest()
+        begun = self._places[key] = f"{place}-"
         return begun
 
 
 def way_suffix(*names: str | None) -> str:
     """Return what makes the id of a delivery from that of its message: the way, hashed once.
 
-    Hashing per delivery would say no more: the two parts are of fixed length.
+    Hashing per delivery would say no more: hash and suffix are of fixed length.
     """
     return "-" + blake2b(_encode(names), digest_size=8).hexdigest()
 

@@ -39,7 +39,7 @@ from gateway_lab.gateway.window import Held, Window
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.message import Message
 from gateway_lab.routing.route import compile_source
-from gateway_lab.routing.routed import Delivery
+from gateway_lab.routing.routed import Decision, Delivery
 
 DRAIN_S: Final = 20.0
 """How long a stop waits for what is in flight."""
@@ -149,15 +149,17 @@ class Pump:
     def _count(self, batch: Batch) -> None:
         self._counters.read += len(batch.messages)
         self._counters.redelivered += sum(map(bool, batch.attempts))
+        self._counters.window = self._window.fullness
 
     def _dispatch(self, held: Held) -> None:
         """Decide a batch and put its deliveries into the lanes of their brokers."""
-        route, results = self._router.route, self._counters.results
+        route, pending = self._router.route, held.pending
         lanes: defaultdict[str, list[Sending]] = defaultdict(list)
+        decisions: list[Decision] = []
+        finished: list[int] = []
         for index, message in enumerate(held.batch.messages):
             routed = route(message)
-            for decision in routed.decisions:
-                results[decision.router, decision.result] += 1
+            decisions += routed.decisions
             id_ = self._ids(message)
             for delivery in routed.deliveries:
                 way = self._ways[delivery.router, delivery.route, delivery.target]
@@ -165,11 +167,13 @@ class Pump:
                 if delivery.outcome is _DROPPED:
                     way.counts.dropped += 1
                     continue
-                held.pending[index] += 1
+                pending[index] += 1
                 broker, outgoing, is_letter = self._write(message, id_, way, delivery)
                 lanes[broker].append(Sending(outgoing, held, index, way, id_, is_letter))
-            if not held.pending[index]:
-                self._settlers[held.reader].finish(held, index)
+            if not pending[index]:
+                finished.append(index)
+        self._counters.count(decisions)
+        self._settlers[held.reader].finish(held, finished)
         for broker, sendings in lanes.items():
             self._lanes[broker].put(sendings)
 
@@ -205,15 +209,18 @@ class Pump:
 
     def _confirmed(self, sendings: Sequence[Sending]) -> None:
         """Book what is confirmed, and settle the messages that wait for nothing else."""
+        finished: defaultdict[Held, list[int]] = defaultdict(list)
         for sending in sendings:
             counts, held, index = sending.way.counts, sending.held, sending.index
             if sending.is_letter:
                 counts.dead_lettered += 1
             else:
                 counts.delivered += 1
-            held.pending[index] -= 1
-            if not held.pending[index]:
-                self._settlers[held.reader].finish(held, index)
+            left = held.pending[index] = held.pending[index] - 1
+            if not left:
+                finished[held].append(index)
+        for held, indexes in finished.items():
+            self._settlers[held.reader].finish(held, indexes)
 
     def _refused(self, sending: Sending, failure: Failure, now: datetime) -> None:
         """Send a dead letter in place of a delivery; a letter has nothing in its place."""
@@ -234,6 +241,7 @@ class Pump:
     def _settled(self, number: int) -> None:
         self._counters.settled += number
         self._window.advance()
+        self._counters.window = self._window.fullness
 
     # --- stop ---
 

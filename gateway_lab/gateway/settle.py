@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
-from gateway_lab.brokers.contract import Source
+from gateway_lab.brokers.contract import Handle, Source
 from gateway_lab.gateway.window import Held
 
 
@@ -20,13 +21,18 @@ class Settler:
             settled: Told how many messages were settled.
         """
         self._source, self._settled = source, settled
-        self._finished: list[tuple[Held, int]] = []
+        self._handles: list[Handle] = []
+        self._finished: defaultdict[Held, int] = defaultdict(int)
         self._wake = asyncio.Event()
         self._is_closing = False
 
-    def finish(self, held: Held, index: int) -> None:
-        """Take a message whose every delivery is confirmed."""
-        self._finished.append((held, index))
+    def finish(self, held: Held, indexes: Sequence[int]) -> None:
+        """Take messages of one batch whose every delivery is confirmed."""
+        if not indexes:
+            return
+        handles = held.batch.handles
+        self._handles += [handles[index] for index in indexes]
+        self._finished[held] += len(indexes)
         self._wake.set()
 
     def close(self) -> None:
@@ -36,12 +42,13 @@ class Settler:
 
     async def run(self) -> None:
         """Settle, until closed."""
-        while self._finished or not self._is_closing:
+        while self._handles or not self._is_closing:
             await self._wake.wait()
             self._wake.clear()
-            if finished := self._finished:
-                self._finished = []
-                await self._source.settle([held.batch.handles[at] for held, at in finished])
-                for held, _ in finished:
-                    held.unsettled -= 1
-                self._settled(len(finished))
+            if handles := self._handles:
+                finished = self._finished
+                self._handles, self._finished = [], defaultdict(int)
+                await self._source.settle(handles)
+                for held, number in finished.items():
+                    held.unsettled -= number
+                self._settled(len(handles))

@@ -73,6 +73,11 @@ class Window:
         by_size = max(1, int(left / self._mean))
         return min(READ_LIMIT, self._max_messages - self._messages, by_size)
 
+    @property
+    def fullness(self) -> float:
+        """How full it is, 0 to 1, by what there is more of: messages or bytes."""
+        return max(self._messages / self._max_messages, self._bytes / self._max_bytes)
+
     def add(self, held: Held) -> None:
         """Take a batch in."""
         self._batches.append(held)

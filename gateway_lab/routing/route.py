@@ -72,13 +72,14 @@ class SourceRouter:
             values = lane.read(message)
         except InvalidBody as invalid:
             return self._refuse(message, name, invalid.reason)
-        decisions: list[Decision] = []
-        deliveries: list[Delivery] = []
+        decisions: tuple[Decision, ...] = ()
+        deliveries: tuple[Delivery, ...] = ()
         for router in lane.routers:
             verdict = router.decide(values)
-            decisions.append(verdict.decision)
-            deliveries += [deliver(values, message) for deliver in verdict.deliver]
-        return Routed(None, name, tuple(decisions), tuple(deliveries))
+            decisions += verdict.decisions
+            for deliver in verdict.deliver:
+                deliveries += (deliver(values, message),)
+        return Routed(None, name, decisions, deliveries)
 
     def values(self, message: Message) -> dict[Reference, Value]:
         """Return all that rules and templates read from a message; nothing of an invalid one."""
@@ -201,7 +202,7 @@ class _Parts:
 class _Verdict:
     """A decision and the deliveries that follow from it; the same for many messages."""
 
-    decision: Decision
+    decisions: tuple[Decision]
     deliver: tuple[_Deliver, ...]
 
 
@@ -232,7 +233,7 @@ class _Router:
     def _conclude(self, hits: Hits) -> _Verdict:
         found = conclude(self._router, self._routes, hits)
         decision = Decision(self._router.name, found.result, found.routes, found.undecided)
-        return _Verdict(decision, tuple(map(self._deliver, found.deliveries)))
+        return _Verdict((decision,), tuple(map(self._deliver, found.deliveries)))
 
     def _deliver(self, follows: Consequence) -> _Deliver:
         route, target, reason = follows.route, follows.target, follows.reason
@@ -256,22 +257,30 @@ _DELIVERED, _DEAD_LETTERED, _DROPPED = Outcome.DELIVERED, Outcome.DEAD_LETTERED,
 def _compile_delivery(parts: _Parts, router: str, route: str | None, target: str) -> _Deliver:
     """Compile a delivery to a target; what cannot be rendered is a dead letter of that target."""
     (broker, render), letter = parts.renders[target], parts.letter
+    write_channel, write_key, write_headers = render.channel, render.key, render.headers
+    write_body = render.body
 
     def deliver(values: Values, message: Message) -> Delivery:
-        written = render(values, message)
-        if isinstance(written, Refused):
-            return letter(router, route, target, written.reason, message)
+        channel = write_channel(values)
+        if isinstance(channel, Refused):
+            return letter(router, route, target, channel.reason, message)
+        key = write_key(values, message.key)
+        if isinstance(key, Refused):
+            return letter(router, route, target, key.reason, message)
+        headers = write_headers(values, message.headers)
+        if isinstance(headers, Refused):
+            return letter(router, route, target, headers.reason, message)
         return Delivery(
             router,
             route,
             target,
             broker,
-            written.channel,
+            channel,
             _DELIVERED,
             None,
-            written.key,
-            written.headers,
-            written.body,
+            key,
+            headers,
+            write_body(values, message.body),
         )
 
     return deliver

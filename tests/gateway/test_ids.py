@@ -17,6 +17,7 @@ def at(
     position: str | None = "7",
     broker: str = "stream",
     protocol: str = "kafka",
+    id: str | None = None,  # noqa: A002
 ) -> Message:
     return Message(
         body=b"",
@@ -26,11 +27,12 @@ def at(
         channel=channel,
         partition=partition,
         position=position,
+        id=id,
     )
 
 
 def test_an_id_is_the_same_in_every_version() -> None:
-    assert MessageIds("orders")(at()) == "9da0a84ddcb8311c11a8ca7c2364c6c4"
+    assert MessageIds("orders")(at()) == "65c2d7d772fd30b867cf07b1-7"
     assert way_suffix("size", None, "small") == "-47f12109b6651da9"
 
 
@@ -72,3 +74,12 @@ def test_a_position_that_does_not_last_names_nothing(message: Message) -> None:
 def test_ways_differ_also_where_their_names_run_together() -> None:
     ways = [("a", "bc", "d"), ("ab", "c", "d"), ("a", None, "d"), ("a", "", "d")]
     assert len({way_suffix(*way) for way in ways}) == 4
+
+
+def test_the_publishers_id_counts_where_there_is_one_and_not_the_position() -> None:
+    ids = MessageIds("orders")
+    first, again = (
+        ids(at(protocol="rabbitmq", position=position, id="o-1")) for position in ("1", "2")
+    )
+    assert first == again
+    assert first != ids(at(protocol="rabbitmq", id="o-2"))
