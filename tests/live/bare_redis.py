@@ -56,8 +56,14 @@ class BareRedis:
                 start = b"(" + page[-1][0]
 
     def lag(self, channel: str, group: str) -> int:
+        """Count what is pending, and up to a page of what nobody has read.
+
+        Redis' own number for the latter is not to be had, or wrong, once it has been restarted.
+        """
         with self._connect() as client:
             for each in client.xinfo_groups(channel):
                 if each["name"].decode() == group:
-                    return int(each["lag"]) + int(each["pending"])
+                    behind = b"(" + each["last-delivered-id"]
+                    unread = client.xrange(channel, behind, count=PAGE)
+                    return int(each["pending"]) + len(unread)
             return int(client.xlen(channel))
