@@ -145,7 +145,7 @@ def run(
 ) -> None:
     """Run a config until it is told to stop: at least once, nothing lost.
 
-    The address of each broker is in the environment, GATEWAY_BROKER_<ALIAS>_URL. A source starts
+    The address of each broker is in the environment, `GATEWAY_BROKER_<ALIAS>_URL`. A source starts
     when its brokers are there, and stops by itself, *red*, when it cannot go on; others go on.
 
     Exit codes: 0 it was stopped; 1 a source is red; 2 it cannot begin.
