@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
@@ -101,7 +101,7 @@ def redrive(
         console.print(Text(warning, style="yellow"))
     with _shown(console) as show:
         done = asyncio.run(_run(redriver, show))
-    _report(redriver, done, is_dry=dry_run).show(form)
+    _report(redriver, done, has_facts=form is not Format.TABLE and not dry_run).show(form)
     stay = sum(number for why, number in done.piles.staying.items() if why != NOT_WANTED)
     if done.failed or done.unfinished or (stay and not done.moved):
         raise Exit(1)
@@ -149,7 +149,7 @@ def _line(done: Redriven) -> str:
     return ", ".join([f"{done.piles.letters:,} letters", *told])
 
 
-def _report(redriver: Redriver, done: Redriven, *, is_dry: bool) -> Report:
+def _report(redriver: Redriver, done: Redriven, *, has_facts: bool) -> Report:
     rows = [
         {
             **kind._asdict(),
@@ -166,18 +166,14 @@ def _report(redriver: Redriver, done: Redriven, *, is_dry: bool) -> Report:
     tables = [Table(name="letters", columns=COLUMNS, rows=[_only(each) for each in rows])]
     if staying:
         tables.append(Table(name="stay", columns=("messages", "why"), rows=staying))
-    facts = (
-        {}
-        if is_dry
-        else {
-            "delivered": done.delivered,
-            "dropped": done.dropped,
-            "failed": done.failed,
-            "moved": done.moved,
-            "unfinished": done.unfinished,
-        }
-    )
-    return Report(facts=facts, tables=tables, closing=_line(done))
+    facts = {
+        "delivered": done.delivered,
+        "dropped": done.dropped,
+        "failed": done.failed,
+        "moved": done.moved,
+        "unfinished": done.unfinished,
+    }
+    return Report(facts=facts if has_facts else {}, tables=tables, closing=_line(done))
 
 
 def _only(row: dict[str, object]) -> dict[str, object]:
@@ -185,4 +181,4 @@ def _only(row: dict[str, object]) -> dict[str, object]:
 
 
 def _time(time: datetime) -> str:
-    return time.isoformat(timespec="seconds")
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -218,7 +218,7 @@ METRICS: Final = (
         labels=(*_WAY, "outcome"),
         meaning="Deliveries that came to their end; `outcome` is delivered, dropped, "
         "dead_lettered, or given_back when the source ended before.",
-        alarm='`increase(…{outcome="dead_lettered"}[15m]) > 0`: see dead-letters.md',
+        alarm='`increase(…{outcome="dead_lettered"}[15m]) > 0`: see [dead letters](dead-letters.md)',
         samples=_outcomes,
     ),
     Metric(

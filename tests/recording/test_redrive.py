@@ -320,6 +320,16 @@ async def test_a_channel_whose_name_depends_on_messages_must_be_named() -> None:
     assert (await redrive(shop, channel="letters:dead.orders")).delivered == 1
 
 
+async def test_a_run_that_is_stopped_finishes_what_it_has_read() -> None:
+    shop = await broken([1, 2, 3])
+    redriver = Redriver(shop.config, Wish(wait_s=60.0), shop.environ)
+    running = asyncio.create_task(redriver.run())
+    await until(lambda: redriver.progress.delivered)
+    redriver.stop()
+    assert (await running).unfinished == 0
+    assert (await redrive(shop)).piles.letters == 3 - redriver.progress.delivered
+
+
 async def test_no_task_is_left_behind() -> None:
     before = asyncio.all_tasks()
     await redrive(await broken([1]))
