@@ -14,6 +14,7 @@ from tools.cli_page import cli_page
 from tools.config_reference import config_reference, schema_file
 from tools.environment import environment
 from tools.findings_page import findings_page
+from tools.guarantees_page import guarantees_page
 from tools.metrics_page import metrics_page
 from tools.protocols_page import protocols_page
 from tools.rule_language import rule_language
@@ -24,6 +25,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/chaos-results.md": chaos_page,
     "docs/cli.md": cli_page,
     "docs/config-reference.md": config_reference,
+    "docs/delivery-guarantees.md": guarantees_page,
     "docs/findings.md": findings_page,
     "docs/gateway-lab.schema.json": schema_file,
     "docs/metrics.md": metrics_page,

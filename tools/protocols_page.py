@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway_lab.protocols.protocol import Protocol
 from gateway_lab.protocols.registry import PROTOCOLS
+from tools.guarantees_page import changes
 
 HEAD = """\
 # The protocols
@@ -21,6 +22,27 @@ changes with it is on this page; `check` says it of each target (finding
 ## What a message may hold
 
 A body passes as it is, byte for byte, unless the target writes one of its own.
+"""
+
+PAIRS = """\
+
+## What changes from one to another
+
+Read a line for the source, a column for the target. Key and time come out of their headers again
+wherever a source of ours reads them, so what went through RabbitMQ and back to Kafka is a key of
+Kafka again. Kafka keeps whole milliseconds of a time, the others microseconds. Headers of RabbitMQ
+that are numbers, times or tables are read as text. Redis pub/sub carries the body and nothing else.
+What is promised about delivery is in [delivery-guarantees.md](delivery-guarantees.md).
+"""
+
+IDS = """\
+
+Each delivery has the id of its message in `x-gw-id`, the same at every try, made of what names the
+message at its source. NATS has it in `Nats-Msg-Id` too, with the way and the subject; the
+`message_id` of AMQP is another one for each publish.
+
+| source | the id is made of |
+| --- | --- |
 """
 
 RULES = """\
@@ -46,6 +68,12 @@ def protocols_page() -> str:
     lines = [HEAD, *_row("", PROTOCOLS), *_row("---", ["---"] * len(PROTOCOLS))]
     for title, cell in _CARRIED.items():
         lines += _row(title, map(cell, protocols))
+    lines += [PAIRS, *_row("from, to", PROTOCOLS), *_row("---", ["---"] * len(PROTOCOLS))]
+    for near in protocols:
+        lines += _row(near.name, [changes(near, far) for far in protocols])
+    lines.append(IDS.rstrip("\n"))
+    for each in protocols:
+        lines += _row(each.name, [each.promise.place])
     lines += [RULES, "| protocol | a channel | a pattern of a source |", "| --- | --- | --- |"]
     for each in protocols:
         lines += _row(each.name, [_rule(each.check_channel), _rule(each.check_pattern)])

@@ -13,6 +13,7 @@ from gateway_lab.protocols.protocol import (
     BrokerName,
     Carries,
     Options,
+    Promise,
     Protocol,
     check_characters,
     check_length,
@@ -125,11 +126,19 @@ def is_control(name: str) -> bool:
     return name.startswith((CONTROL_PREFIX, "__connect."))
 
 
+PROMISE = Promise(
+    place="topic, partition and offset",
+    settled="the offset below which all is done is committed, once a second and at the end",
+    confirmed="all in-sync replicas have it (`acks=all`, idempotent producer)",
+    repeats="stored again",
+)
+
 KAFKA = Protocol(
     name="kafka",
     source_options=SourceOptions,
     target_options=TargetOptions,
     carries=CARRIES,
+    promise=PROMISE,
     check_channel=check_channel,
     check_pattern=check_pattern,
     matches=matches,

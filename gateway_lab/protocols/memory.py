@@ -8,6 +8,7 @@ from gateway_lab.messages.headers import CONTROL_PREFIX
 from gateway_lab.protocols.protocol import (
     Carries,
     Options,
+    Promise,
     Protocol,
     check_characters,
     check_length,
@@ -57,11 +58,19 @@ def is_control(name: str) -> bool:
     return name.startswith(CONTROL_PREFIX)
 
 
+PROMISE = Promise(
+    place="channel, partition and position",
+    settled="forgotten",
+    confirmed="it is stored, until the process ends",
+    repeats="stored again",
+)
+
 MEMORY = Protocol(
     name="memory",
     source_options=SourceOptions,
     target_options=TargetOptions,
     carries=CARRIES,
+    promise=PROMISE,
     check_channel=check_channel,
     check_pattern=None,
     matches=no_pattern,

@@ -15,6 +15,7 @@ from gateway_lab.protocols.protocol import (
     Delivery,
     Options,
     Order,
+    Promise,
     Protocol,
     check_characters,
     check_length,
@@ -139,11 +140,20 @@ def is_control(name: str) -> bool:
     return name.startswith((CONTROL_PREFIX, "nats-"))
 
 
+PROMISE = Promise(
+    place="stream and sequence",
+    settled="acknowledged, and the server has answered that it knows (double ack)",
+    confirmed="the stream's acknowledgement, of the stream that is expected if one is named",
+    repeats="dropped by `Nats-Msg-Id` within the stream's `duplicate_window` (2 minutes)",
+    fleeting=("core NATS",),
+)
+
 NATS = Protocol(
     name="nats",
     source_options=SourceOptions,
     target_options=TargetOptions,
     carries=CARRIES,
+    promise=PROMISE,
     check_channel=check_channel,
     check_pattern=check_pattern,
     matches=matches,

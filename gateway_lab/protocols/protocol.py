@@ -68,6 +68,25 @@ class Carries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What holds for the delivery of messages; docs/delivery-guarantees.md is made from this.
+
+    Attributes:
+        place: What names a message for ever, so that it has the same id when it comes again.
+        settled: How the broker is told that a message of a source is done.
+        confirmed: What counts as the confirmation of a delivery.
+        repeats: What becomes of a delivery that is sent twice.
+        fleeting: Transports that `delivery: at_most_once` chooses, which confirm nothing.
+    """
+
+    place: str
+    settled: str
+    confirmed: str
+    repeats: str
+    fleeting: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
     """One protocol.
 
@@ -84,6 +103,7 @@ class Protocol:
     source_options: type[Options]
     target_options: type[Options]
     carries: Carries
+    promise: Promise
     check_channel: Check
     check_pattern: Check | None
     matches: Callable[[str, str], bool]

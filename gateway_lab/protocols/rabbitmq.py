@@ -15,6 +15,7 @@ from gateway_lab.protocols.protocol import (
     Carries,
     Options,
     Order,
+    Promise,
     Protocol,
     check_characters,
     check_length,
@@ -107,11 +108,19 @@ def is_control(name: str) -> bool:
     return name in _ROUTING or name.startswith((CONTROL_PREFIX, "x-first-death-", "x-last-death-"))
 
 
+PROMISE = Promise(
+    place="none, unless `id_from` says where its publisher names it",
+    settled="acknowledged one by one or in runs, on the channel that delivered it",
+    confirmed="publisher confirm, and not returned (`mandatory`, persistent)",
+    repeats="stored again",
+)
+
 RABBITMQ = Protocol(
     name="rabbitmq",
     source_options=SourceOptions,
     target_options=TargetOptions,
     carries=CARRIES,
+    promise=PROMISE,
     check_channel=check_channel,
     check_pattern=None,
     matches=no_pattern,

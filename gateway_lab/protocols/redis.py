@@ -12,6 +12,7 @@ from gateway_lab.protocols.protocol import (
     Carries,
     Delivery,
     Options,
+    Promise,
     Protocol,
     check_characters,
     check_length,
@@ -82,11 +83,20 @@ def is_control(name: str) -> bool:
     return name.startswith(CONTROL_PREFIX)
 
 
+PROMISE = Promise(
+    place="stream and entry id",
+    settled="`XACK`",
+    confirmed="the reply to `XADD`, in a transaction with the rest of its batch",
+    repeats="stored again",
+    fleeting=("Redis pub/sub",),
+)
+
 REDIS = Protocol(
     name="redis",
     source_options=SourceOptions,
     target_options=TargetOptions,
     carries=CARRIES,
+    promise=PROMISE,
     check_channel=check_channel,
     check_pattern=None,
     matches=no_pattern,
