@@ -4,34 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import gateway_lab as gl
 from gateway_lab.brokers.contract import Source
+from gateway_lab.cli.run_asked import Asked
 from gateway_lab.gateway.gateway import Wrap
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BesideAsked:
-    """What was asked for.
-
-    Attributes:
-        record: Where to record what comes; None: nowhere.
-        show_private: Whether recordings have private values as they are.
-        shadow: Another config to compare with; None: none.
-        disagreements: Where to record what it decides otherwise; None: nowhere.
-    """
-
-    record: Path | None
-    show_private: bool
-    shadow: Path | None
-    disagreements: Path | None
-
-
-NOTHING: Final = BesideAsked(record=None, show_private=False, shadow=None, disagreements=None)
 
 
 class Beside:
@@ -42,7 +21,7 @@ class Beside:
         ConfigError: The shadow cannot be compared.
     """
 
-    def __init__(self, config: gl.GatewayConfig, asked: BesideAsked) -> None:
+    def __init__(self, config: gl.GatewayConfig, asked: Asked) -> None:
         self._config, self._asked = config, asked
         self._open = ExitStack()
         self._wraps: list[Wrap] = []
@@ -50,10 +29,11 @@ class Beside:
 
     def __enter__(self) -> Self:
         """Begin."""
-        with ExitStack() as stack:
-            self._record(stack)
-            self._shadow(stack)
-            self._open = stack.pop_all()
+        if self._asked.workers == 1:  # several record by themselves
+            with ExitStack() as stack:
+                self._record(stack)
+                self._shadow(stack)
+                self._open = stack.pop_all()
         return self
 
     def __exit__(
