@@ -20,6 +20,7 @@ from gateway_lab.findings import Severity
 from gateway_lab.gateway.connections import Connections
 from gateway_lab.gateway.counters import Counters, State, Stats
 from gateway_lab.gateway.log_lines import place_of
+from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.pump import Pump
 from gateway_lab.gateway.reach import Reach, reach_of
 from gateway_lab.gateway.reload import restart_findings
@@ -61,6 +62,10 @@ class Version:
             hint = "\n".join(map(str, findings))
             raise ConfigError("the new config needs a restart of the gateway", hint=hint)
         return Version.of(config)
+
+    def means(self, source: str) -> Means:
+        """Make what a pump of a source decides by."""
+        return Means.of(self.config, self.plan, source)
 
     @property
     def brokers(self) -> frozenset[str]:
@@ -231,7 +236,7 @@ class Gateway:
         for name, reach in version.reaches.items():
             if name in self._pumps:
                 sinks = self._connections.sinks(reach.writes)
-                self._pumps[name].change(version.config, version.plan, sinks)
+                self._pumps[name].change(version.plan.sources[name], version.means(name), sinks)
             else:
                 self._give_up_waiting(name)
                 self._running[name] = asyncio.create_task(self._run(name, self._running[name]))
@@ -287,7 +292,8 @@ class Gateway:
     async def _pump(self, name: str, sources: list[Source]) -> None:
         """Move messages by the version of this moment: it may have changed since the start."""
         version = self._version
-        pump = Pump(version.config, version.plan, name, self._counters[name])
+        source = version.plan.sources[name]
+        pump = Pump(source, version.means(name), self._counters[name])
         self._pumps[name] = pump
         self._change(name, State.RUNNING)
         sinks = self._connections.sinks(version.reaches[name].writes)

@@ -25,20 +25,18 @@ from gateway_lab.brokers.contract import (
     Sink,
     Source,
 )
-from gateway_lab.config.document import Document
-from gateway_lab.config.plan import Plan
+from gateway_lab.config.plan import SourcePlan
 from gateway_lab.gateway.counters import Counters
-from gateway_lab.gateway.dead_letter import Cause, Letters, decided_cause
-from gateway_lab.gateway.ids import MessageIds
+from gateway_lab.gateway.dead_letter import Cause, decided_cause
 from gateway_lab.gateway.lane import Ends, Lane
+from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.retry import Backoff
 from gateway_lab.gateway.sending import Sending
 from gateway_lab.gateway.settle import Settler
-from gateway_lab.gateway.ways import ID_HEADER, Way, Ways, read_targets
+from gateway_lab.gateway.ways import ID_HEADER, Way, Ways
 from gateway_lab.gateway.window import Held, Window
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.message import Message
-from gateway_lab.routing.route import compile_source
 from gateway_lab.routing.routed import Decision, Delivery
 
 DRAIN_S: Final = 20.0
@@ -53,15 +51,15 @@ _DELIVERED, _DROPPED = Outcome.DELIVERED, Outcome.DROPPED
 class Pump:
     """Moves the messages of one source."""
 
-    def __init__(self, config: Document, plan: Plan, source: str, counters: Counters) -> None:
-        self._source = plan.sources[source]
-        self._router = compile_source(plan, source)
-        self._ids = MessageIds(source)
-        self._letters = Letters(self._source, plan.digest)
-        self._counters = counters
-        self._ways = Ways(counters, read_targets(config, plan, source))
+    def __init__(self, source: SourcePlan, means: Means, counters: Counters) -> None:
+        self._source, self._counters = source, counters
+        self._use(means)
         self._window = Window()
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+
+    def _use(self, means: Means) -> None:
+        self._router, self._ids, self._letters = means.router, means.id_of, means.letters
+        self._ways = Ways(self._counters, means.targets)
 
     async def run(
         self,
@@ -109,19 +107,17 @@ class Pump:
             lanes[alias] = Lane(sink, backoff, self._counters, ends, create)
         return lanes
 
-    def change(self, config: Document, plan: Plan, sinks: Mapping[str, Sink]) -> None:
+    def change(self, source: SourcePlan, means: Means, sinks: Mapping[str, Sink]) -> None:
         """Decide by another version what is read from now on; what was read keeps its own.
 
         Args:
-            config: The version, that reads what the one before read.
-            plan: Made of it.
+            source: Of the version, that reads what the one before read.
+            means: Of the version.
             sinks: As for `run`; those of before stay.
         """
         self._window.keep(self._letters)
-        self._source = plan.sources[self._source.name]
-        self._router = compile_source(plan, self._source.name)
-        self._letters = Letters(self._source, plan.digest)
-        self._ways = Ways(self._counters, read_targets(config, plan, self._source.name))
+        self._source = source
+        self._use(means)
         for lane in self._lanes.values():
             lane.change(Backoff.of(self._source.retry))
         new = {alias: sink for alias, sink in sinks.items() if alias not in self._lanes}

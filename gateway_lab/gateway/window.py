@@ -11,7 +11,7 @@ from collections import deque
 from typing import Final
 
 from gateway_lab.brokers.contract import Batch
-from gateway_lab.gateway.dead_letter import Letters
+from gateway_lab.gateway.means import LetterWriter
 from gateway_lab.messages.message import Message
 
 MAX_MESSAGES: Final = 10_000
@@ -41,7 +41,7 @@ class Held:
         self.unsettled = len(batch.messages)
         self.pending = [0] * self.unsettled
         self.bytes = sum(map(_size, batch.messages))
-        self.letters: Letters | None = None
+        self.letters: LetterWriter | None = None
 
 
 def _size(message: Message) -> int:
@@ -85,7 +85,7 @@ class Window:
         self._bytes += held.bytes
         self._mean = max(1.0, held.bytes / len(held.pending))
 
-    def keep(self, letters: Letters) -> None:
+    def keep(self, letters: LetterWriter) -> None:
         """Let what is not done be written of by whom it would have been until now."""
         for held in self._batches:
             held.letters = held.letters or letters

@@ -19,15 +19,15 @@ from gateway_lab.brokers.contract import Broker, Place, Sink
 from gateway_lab.brokers.registry import connect
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.model import Protocol
-from gateway_lab.config.plan import AddressPlan, Plan
+from gateway_lab.config.plan import AddressPlan
 from gateway_lab.errors import GatewayLabError
 from gateway_lab.gateway.connections import Connections
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Letters
 from gateway_lab.gateway.gateway import Version
+from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.pump import Pump
 from gateway_lab.gateway.reach import Reading, letter_channel
-from gateway_lab.gateway.ways import Ways
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.recording.letter_example import show_example
 from gateway_lab.recording.letter_filter import compile_where
@@ -216,7 +216,7 @@ class Redriver:
         reentry = Reentry(self._config, plan, replans=wish.replans, to_source=wish.to_source)
         opened = await connections.source(f"redrive-{channel.channel}", channel.reading())
         letters = LetterSource(opened, self._sorter(channel, reentry))
-        pump = LetterPump(self._config, plan, sources, counters, reentry, self._run)
+        pump = Pump(plan.sources[sources[0]], self._means(reentry), counters)
         working = _look_at(letters) if wish.is_dry else pump.run([letters], sinks)
         task = asyncio.create_task(working)
         try:
@@ -228,6 +228,17 @@ class Redriver:
             task.cancel()
             await asyncio.wait([task])
             await letters.close()
+
+    def _means(self, reentry: Reentry) -> Means:
+        """Let a pump decide letters in place of messages."""
+        plan = self._version.plan
+        letters = {name: Letters(each, plan.digest) for name, each in plan.sources.items()}
+        return Means(
+            router=reentry,
+            id_of=reentry.id_of,
+            letters=LettersAgain(letters, self._run),
+            targets=reentry.targets(),
+        )
 
     def _sorter(self, channel: Channel, reentry: Reentry) -> Sorter:
         return Sorter(
@@ -265,26 +276,6 @@ class Redriver:
 async def _look_at(letters: LetterSource) -> None:
     while True:
         await letters.read(READ_LIMIT)
-
-
-class LetterPump(Pump):
-    """A pump whose messages are dead letters."""
-
-    def __init__(
-        self,
-        config: GatewayConfig,
-        plan: Plan,
-        sources: Sequence[str],
-        counters: Counters,
-        reentry: Reentry,
-        run: str,
-    ) -> None:
-        super().__init__(config, plan, sources[0], counters)
-        letters = {name: Letters(each, plan.digest) for name, each in plan.sources.items()}
-        self._router = reentry  # type: ignore[assignment]
-        self._ids = reentry.id_of  # type: ignore[assignment]
-        self._letters = LettersAgain(letters, run)  # type: ignore[assignment]
-        self._ways = Ways(counters, reentry.targets())
 
 
 # --- which channels ---
