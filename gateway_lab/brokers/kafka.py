@@ -168,6 +168,11 @@ class _Subscription:
     def is_fixed(self) -> bool:
         return not self._patterns
 
+    def gone(self) -> list[str]:
+        """Name the topics that are not there, of those given by name; none if nobody knows."""
+        there = self._topics.try_to_look()
+        return [] if there is None else [each for each in self._channels if each not in there]
+
     def topics(self) -> list[str] | None:
         """Return the topics there are now; None if the broker is away."""
         if self.is_fixed:

@@ -49,6 +49,9 @@ class Subscription(Protocol):
     def is_fixed(self) -> bool:
         """Whether the topics stay the same."""
 
+    def gone(self) -> list[str]:
+        """Name the topics that are not there, of those given by name; none if nobody knows."""
+
     def topics(self) -> list[str] | None:
         """Return the topics there are now, from any thread; None if the broker is away."""
 
@@ -137,6 +140,8 @@ class ConsumerThread(threading.Thread):
                 self._turn()
         except KafkaException as exception:
             self._fail(BrokerError(classify(error_of(exception)), where=self._where))
+        except BrokerError as error:  # of a look for topics
+            self._fail(error)
         finally:
             self._end()
 
@@ -251,6 +256,10 @@ class ConsumerThread(threading.Thread):
             self._fail(BrokerError(classify(error), where=where))
         elif error.code() == KafkaError._FATAL:  # noqa: SLF001 - its public name
             self._fail(BrokerError(FENCED, where=self._where))  # nothing else ends a consumer
+        elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and (
+            gone := self._subscription.gone()
+        ):
+            self._fail(configuration(f"topic {', '.join(gone)} was deleted", where=self._where))
 
     def _heard(self, error: KafkaError) -> None:
         if is_configuration(error):

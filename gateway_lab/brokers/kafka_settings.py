@@ -37,7 +37,8 @@ _ALL: Final = MappingProxyType(
         "logger": _SILENT,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 2_000,
-        "topic.metadata.refresh.interval.ms": 30_000,
+        "topic.metadata.refresh.interval.ms": 10_000,  # so soon a deleted topic is noticed
+        "allow.auto.create.topics": False,  # a producer's too: it would make a deleted topic anew
     }
 )
 _READING: Final = MappingProxyType(
@@ -46,7 +47,6 @@ _READING: Final = MappingProxyType(
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",  # where to begin is said explicitly, at each assignment
         "partition.assignment.strategy": "cooperative-sticky",
-        "allow.auto.create.topics": False,
         "check.crcs": True,
         "queued.min.messages": 10_000,
         "queued.max.messages.kbytes": 16_384,
