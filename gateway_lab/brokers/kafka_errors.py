@@ -22,6 +22,9 @@ _CONFIGURATION: Final = {
     KafkaError.FENCED_INSTANCE_ID: _FENCED,
     KafkaError.INCONSISTENT_GROUP_PROTOCOL: "the group is used by another kind of consumer",
     KafkaError.INVALID_GROUP_ID: "the server refuses the name of the group",
+    KafkaError.INVALID_SESSION_TIMEOUT: (
+        "the server does not allow a lease of this length: see its group.min.session.timeout.ms"
+    ),
     KafkaError._AUTO_OFFSET_RESET: "messages were deleted before they were read",  # noqa: SLF001
 }
 _PERMANENT: Final = {

@@ -441,6 +441,16 @@ async def test_a_second_process_of_the_same_name_stops_the_first(rig: KafkaRig) 
     await soon(two.close())
 
 
+async def test_a_lease_that_the_server_does_not_allow_stops_the_source(rig: KafkaRig) -> None:
+    topic = await rig.fresh_channel()
+    broker = await soon(rig.broker(session_s=0.5))
+    reading = await open_source(rig, broker, topic)
+    with pytest.raises(BrokerError, match="does not allow a lease") as caught:
+        await soon(reading.source.read(1))
+    assert caught.value.failure.failure_class is FailureClass.CONFIGURATION
+    await soon(broker.close())
+
+
 # --- reading ---
 
 
