@@ -221,8 +221,9 @@ class Gateway:
         try:
             async with asyncio.timeout(PREPARE_S):
                 for name, reach in version.reaches.items():
-                    await self._connections.ready(reach.brokers)
-                    await self._connections.require(reach.places, f"source {name}")
+                    new = reach.beyond(self._version.reaches[name])
+                    await self._connections.ready(new.brokers)
+                    await self._connections.require(new.places, f"source {name}")
         except TimeoutError:
             hint = "try again when all brokers are there that the new config needs"
             raise ConfigError("a broker is away: nobody can look for channels", hint=hint) from None

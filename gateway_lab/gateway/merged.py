@@ -39,8 +39,8 @@ def ended(books: Stats) -> Stats:
 
 def _ended_source(row: SourceStats) -> SourceStats:
     back = row.given_back + row.in_flight
-    fields = {"in_flight": 0, "given_back": back, "window": 0.0}
-    return replace(row, state=State.STOPPED, reason="", **fields)
+    ended = replace(row, state=State.STOPPED, reason="")
+    return replace(ended, in_flight=0, given_back=back, window=0.0)
 
 
 def _merge(

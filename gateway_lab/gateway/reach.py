@@ -46,7 +46,16 @@ class Reach:
     @property
     def brokers(self) -> frozenset[str]:
         """All aliases."""
-        return self.writes | {each.broker for each in self.readings}
+        return self.writes.union(self.places, (each.broker for each in self.readings))
+
+    def beyond(self, before: Reach) -> Reach:
+        """Return what is needed and was not before: the rest was looked for, or will be."""
+        places = {
+            alias: tuple(place for place in places if place not in before.places.get(alias, ()))
+            for alias, places in self.places.items()
+        }
+        found = {alias: places for alias, places in places.items() if places}
+        return Reach(readings=(), writes=self.writes - before.writes, places=found)
 
 
 def reach_of(config: Document, plan: Plan, name: str) -> Reach:

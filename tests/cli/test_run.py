@@ -154,6 +154,30 @@ def test_a_hang_up_reloads_and_a_bad_config_changes_nothing(routes: Path) -> Non
         assert process.wait(LIMIT_S) == 0
 
 
+# --- beside the live way ---
+
+
+def test_what_is_recorded_and_compared_is_told_at_the_end(routes: Path) -> None:
+    new = routes.with_name("new.yaml")
+    new.write_text(ROUTES.replace("unmatched: drop", "unmatched: [copy]"))
+    folder = routes.with_name("all")
+    with running(routes, "--create-channels", "--record", folder, "--shadow", new) as process:
+        log = lines(process)
+        until(log, "source orders is running")
+        process.send_signal(signal.SIGHUP)
+        assert "a shadow is compared" in until(log, "the new config is refused")["reason"]
+        process.terminate()
+        messages = [line["message"] for line in log]
+        assert messages[-2:] == ["recorded 0", "the shadow disagrees with 0 of 0"]
+        assert process.wait(LIMIT_S) == 0
+    assert folder.is_dir()
+
+
+def test_a_place_that_cannot_be_recorded_to_is_an_exit_of_2(routes: Path) -> None:
+    with running(routes, "--create-channels", "--record", routes / "folder") as process:
+        assert process.wait(LIMIT_S) == 2
+
+
 # --- what is served ---
 
 

@@ -57,6 +57,17 @@ routers:
 retry: {initial: 1ms, max: 5ms}
 dead_letter: {broker: letters, channel: "dead.{message.source}"}
 """
+TWO = SHOP.replace(
+    "targets:\n",
+    "  others: {broker: other, channel: others}\ntargets:\n  kept: {broker: other, channel: kept}\n",
+).replace(
+    "routers:\n",
+    "routers:\n  keep:\n    source: others\n    match: all\n    routes: [{name: all, to: [kept]}]\n"
+    "    unmatched: drop\n",
+)
+TWO = TWO.replace("letters: memory}", "letters: memory, other: memory}")
+"""The same, and a second source whose messages never leave the broker `other`."""
+
 CHANNELS = {"here": ["orders", "tenant.a", "tenant.b"], "there": ["big", "small"]}
 CHANNELS["letters"] = ["dead.orders"]
 

@@ -15,6 +15,7 @@ from tests.gateway.shop import (
     CONFIGURATION,
     RECEIVED,
     SHOP,
+    TWO,
     Shop,
     balances,
     faulty,
@@ -87,17 +88,6 @@ async def test_a_source_waits_until_every_broker_that_it_needs_is_there() -> Non
         shop.server("there").start()
         await until(settled(gateway, 1))
     assert shop.numbers("there", "small") == [1]
-
-
-TWO = SHOP.replace(
-    "targets:\n",
-    "  others: {broker: other, channel: others}\ntargets:\n  kept: {broker: other, channel: kept}\n",
-).replace(
-    "routers:\n",
-    "routers:\n  keep:\n    source: others\n    match: all\n    routes: [{name: all, to: [kept]}]\n"
-    "    unmatched: drop\n",
-)
-TWO = TWO.replace("letters: memory}", "letters: memory, other: memory}")
 
 
 async def test_a_source_goes_on_while_another_waits_for_its_broker() -> None:

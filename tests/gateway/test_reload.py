@@ -19,6 +19,7 @@ from tests.gateway.shop import (
     CONFIGURATION,
     PERMANENT,
     SHOP,
+    TWO,
     Shop,
     balances,
     faulty,
@@ -239,6 +240,18 @@ async def test_a_config_that_is_refused_changes_nothing(
         await gateway.reload(LOWER)
         assert gateway.stats().refused == ""
     assert shop.numbers("there", "big") == [100]
+
+
+async def test_a_broker_that_is_away_does_not_hold_up_what_does_not_newly_need_it() -> None:
+    shop = Shop(TWO)
+    shop.server("other").stop()
+    async with shop.gateway() as gateway:
+        await until(lambda: gateway.stats().sources[1].reason == "for broker other")
+        await gateway.reload(shop.config.edit_route("size", "big", when="n >= 10"))
+        shop.publish([order(50)])
+        await until(settled(gateway, 1))
+        assert gateway.stats().sources[1].reason == "for broker other"
+    assert shop.numbers("there", "big") == [50]
 
 
 async def test_a_broker_that_is_away_refuses_what_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
