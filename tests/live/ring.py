@@ -79,10 +79,12 @@ class Fault:
 
 
 def seeded_faults(seed: int, *, gateways: int, brokers: int, pauses: int) -> list[Fault]:
-    """Choose when and whom, the same for the same seed."""
+    """Choose when and whom, the same for the same seed; successive seeds have each broker in turn."""
     chance = random.Random(seed)  # noqa: S311 - it chooses faults
-    wanted = ["kill gateway"] * gateways + ["kill broker"] * brokers + ["pause broker"] * pauses
-    return sorted(Fault(chance.uniform(0.02, 0.9), each, chance.randint(1, 4)) for each in wanted)
+    whom = [("kill gateway", chance.randint(1, 4)) for _ in range(gateways)]
+    whom += [("kill broker", (seed + number) % 4 + 1) for number in range(brokers)]
+    whom += [("pause broker", (seed + number + 2) % 4 + 1) for number in range(pauses)]
+    return sorted(Fault(chance.uniform(0.02, 0.9), *each) for each in whom)
 
 
 class Hop:
