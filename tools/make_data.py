@@ -1,15 +1,44 @@
-"""Makes the captures of data/: the same messages on every machine.
+"""Makes the captures of data/: invented messages that have crossed real brokers.
 
-`python tools/make_data.py` writes them all. The files are the same byte for byte with the
-locked Polars; with another one their content is, which a test holds to by its digest.
+`python tools/make_data.py` starts Kafka and RabbitMQ, publishes the messages of each profile, in
+their order, where its config reads them, and records them with the tap of a gateway that reads
+and drops them. Each message of a file is what came out of its broker. Two columns are put back:
+`seq` is the number by which it was published, and `received` the time of day that it was invented
+for, since a day goes through in seconds. So the files are the same each time, byte for byte with
+the locked Polars.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from gateway_lab.captures.generate import write_traffic
+import polars as pl
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from gateway_lab.brokers.contract import Outgoing, Place
+from gateway_lab.brokers.rabbitmq import RabbitmqBroker
+from gateway_lab.captures.capture import Capture
+from gateway_lab.captures.format import COLUMNS
+from gateway_lab.captures.generate import generate_traffic
 from gateway_lab.captures.read import scan_capture
+from gateway_lab.captures.rows import message_of
+from gateway_lab.captures.write import write_batches
+from gateway_lab.config.gateway_config import GatewayConfig
+from gateway_lab.config.load import parse_config, read_config
+from gateway_lab.gateway.counters import State
+from gateway_lab.gateway.gateway import Gateway
+from gateway_lab.messages.message import Message
+from gateway_lab.recording.tap import Tap
+from gateway_lab.testing.servers import KafkaServer, RabbitmqServer, Server
 
 DATA = Path(__file__).parents[1] / "data"
 SEED = 7
@@ -23,14 +52,143 @@ MESSAGES = {
     "observable": 15_000,
 }
 
+LIMIT_S = 120
+_PLACE = ("kind", "channel", "partition")
+
 
 def main() -> None:
     """Write one capture a profile."""
-    for profile, n in MESSAGES.items():
-        path = DATA / f"{profile}.parquet"
-        write_traffic(profile, path, n=n, seed=SEED)
-        size = path.stat().st_size / 1_000_000
-        print(f"{path.name}: {n:,} messages, {size:.2f} MB, {scan_capture(path).digest}")
+    with tempfile.TemporaryDirectory() as folder:
+        at = Path(folder)
+        with KafkaServer(at / "kafka") as kafka, RabbitmqServer(at / "rabbitmq") as rabbitmq:
+            for profile in MESSAGES:
+                path = DATA / f"{profile}.parquet"
+                write(profile, path, {"stream": kafka, "work": rabbitmq})
+                size = path.stat().st_size / 1_000_000
+                print(f"{path.name}: {size:.2f} MB, {scan_capture(path).digest}")
+
+
+def write(profile: str, path: Path, servers: Mapping[str, Server]) -> None:
+    """Send the messages of a profile through servers, and write what came out.
+
+    Args:
+        profile: A name of `MESSAGES`.
+        path: The file, which is replaced.
+        servers: Alias of a broker in the configs of data/ to a server.
+    """
+    invented = generate_traffic(profile, n=MESSAGES[profile], seed=SEED)
+    config = _reader(profile)
+    environ = {f"GATEWAY_BROKER_{alias.upper()}_URL": each.url for alias, each in servers.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        with Tap(config, Path(folder) / "tap") as tap:
+            gateway = Gateway(config, environ=environ, wrap=tap.wrap)
+            asyncio.run(_cross(invented, gateway, servers))
+        crossed = scan_capture(Path(folder) / "tap").frame.collect()
+    by = f"run {profile}, published and received as generate {profile} says"
+    metadata = replace(invented.metadata, recorded_by=by)
+    write_batches([put_back(invented.frame.collect(), crossed)], path, metadata=metadata)
+
+
+def put_back(invented: pl.DataFrame, crossed: pl.DataFrame) -> pl.DataFrame:
+    """Give messages that came out of brokers the number and time that they were invented with.
+
+    A broker keeps the order of each partition, so the n-th that came out is the n-th that went in.
+    """
+    place = pl.int_range(pl.len()).over(_PLACE)
+    went_in = invented.select("seq", "received", *_PLACE, nth=place)
+    came_out = crossed.sort(*_PLACE, pl.col("position").cast(pl.Int64)).with_columns(nth=place)
+    joined = went_in.join(
+        came_out.drop("seq", "received"),
+        on=[*_PLACE, "nth"],
+        nulls_equal=True,
+        validate="1:1",
+        maintain_order="left",
+    )
+    if not invented.height == crossed.height == joined.height:
+        raise AssertionError(f"{invented.height} went in, {crossed.height} came out")
+    return joined.select(*COLUMNS)
+
+
+def sent_at(message: Message) -> datetime:
+    """Return the time that a message is published with: Kafka has none without."""
+    sent = message.timestamp or message.received
+    return sent.replace(microsecond=sent.microsecond // 1_000 * 1_000)
+
+
+def _reader(profile: str) -> GatewayConfig:
+    """Make a config that reads what the one in data/ reads, and drops it."""
+    config = read_config(DATA / f"{profile}.yaml")
+    sources = {
+        name: {"from": [{"broker": each.broker, "channel": each.channel} for each in one.addresses]}
+        for name, one in config.sources.items()
+    }
+    aliases = {each.broker for one in config.sources.values() for each in one.addresses}
+    route = {"name": "all", "to": ["drop"]}
+    router = {"source": list(sources), "match": "first", "routes": [route], "unmatched": "drop"}
+    document = {
+        "gateway_lab": 1,
+        "name": config.name,
+        "brokers": {alias: config.brokers[alias] for alias in sorted(aliases)},
+        "sources": sources,
+        "routers": {"all": router},
+    }
+    return parse_config(json.dumps(document))
+
+
+async def _cross(invented: Capture, gateway: Gateway, servers: Mapping[str, Server]) -> None:
+    """Publish messages, and run a gateway until it has settled them all."""
+    messages = [message_of(row) for row in invented.frame.collect().iter_rows(named=True)]
+    await asyncio.to_thread(
+        _to_kafka, servers["stream"], [each for each in messages if each.protocol == "kafka"]
+    )
+    queued = [each for each in messages if each.protocol == "rabbitmq"]
+    if queued:
+        await _to_rabbitmq(servers["work"], queued)
+    async with asyncio.timeout(LIMIT_S), gateway:
+        while (source := gateway.stats().sources[0]).settled < len(messages):
+            if source.state is State.RED:
+                raise AssertionError(source.reason)
+            await asyncio.sleep(0.05)
+
+
+def _to_kafka(server: Server, messages: list[Message]) -> None:
+    """Publish to the partitions that the messages were invented for, as a producer may choose."""
+    settings: Any = {"bootstrap.servers": f"127.0.0.1:{server.port}", "enable.idempotence": True}
+    topics = {each.channel: 0 for each in messages}
+    for each in messages:
+        topics[each.channel] = max(topics[each.channel], int(each.partition or 0) + 1)
+    kept: dict[str, str] = {"retention.ms": "-1"}  # the day they are of is long gone
+    wanted = [NewTopic(name, count, 1, config=kept) for name, count in topics.items()]
+    admin = AdminClient(settings)
+    for made in admin.create_topics(wanted).values():
+        made.result(LIMIT_S)
+    producer = Producer(settings | {"queue.buffering.max.messages": len(messages) + 1})
+    for each in messages:
+        producer.produce(
+            each.channel,
+            each.body,
+            each.key,
+            partition=int(each.partition or 0),
+            headers=list(each.headers),
+            timestamp=int(sent_at(each).timestamp() * 1_000),
+        )
+    if producer.flush(LIMIT_S):
+        raise AssertionError("Kafka did not take all messages")
+
+
+async def _to_rabbitmq(server: Server, messages: list[Message]) -> None:
+    broker = RabbitmqBroker("work", server.url)
+    await broker.open()
+    await broker.create([Place(each, is_read=True) for each in {m.channel for m in messages}])
+    sent = await broker.sink().send(
+        [
+            Outgoing(each.channel, each.key, each.headers, each.body, each.timestamp, str(each.seq))
+            for each in messages
+        ]
+    )
+    await broker.close()
+    if any(sent):
+        raise AssertionError(f"RabbitMQ did not take all messages: {next(filter(None, sent))}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from gateway_lab.config.compile import compile_plan
 from gateway_lab.errors import CaptureError
 from gateway_lab.events.decode import InvalidBody, compile_decoder
 from gateway_lab.events.event_type import EventType
-from tools.make_data import DATA, MESSAGES, SEED
+from gateway_lab.testing.servers import KafkaServer, RabbitmqServer
+from tools.make_data import DATA, MESSAGES, SEED, write
 
 NAMES = sorted(PROFILES)
 
@@ -185,10 +186,30 @@ def test_users_come_from_a_topic_and_a_queue(traffic: dict[str, Capture]) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_captures_in_data_are_what_their_tool_makes(name: str) -> None:
+def test_the_captures_in_data_are_generated_traffic_that_crossed_brokers(name: str) -> None:
+    """Positions are the brokers', and Kafka gives each message a time."""
     kept = scan_capture(DATA / f"{name}.parquet")
     kept.verify()
-    assert kept.digest == generate_traffic(name, n=MESSAGES[name], seed=SEED).digest
+    made = generate_traffic(name, n=MESSAGES[name], seed=SEED).frame.collect()
+    crossed = kept.frame.collect()
+    assert crossed.drop("position", "timestamp").equals(made.drop("position", "timestamp"))
+    differing = made["timestamp"].ne_missing(crossed["timestamp"])
+    assert made.filter(differing)["timestamp"].null_count() == differing.sum()
+    lacking = crossed.filter(pl.col("timestamp").is_null())
+    assert set(lacking["kind"]) <= {"rabbitmq"}
+    places = pl.col("position").cast(pl.Int64).sort()
+    steps = crossed.group_by("channel", "partition").agg(places.diff().drop_nulls().unique())
+    assert steps["position"].to_list() == [[1]] * steps.height
+
+
+@pytest.mark.broker
+def test_the_captures_in_data_can_be_made_again(
+    kafka_server: KafkaServer, rabbitmq_server: RabbitmqServer, tmp_path: Path
+) -> None:
+    """To the last byte of each message, through real servers."""
+    path = tmp_path / "users.parquet"
+    write("users", path, {"stream": kafka_server, "work": rabbitmq_server})
+    assert scan_capture(path).digest == scan_capture(DATA / "users.parquet").digest
 
 
 def test_the_captures_in_data_are_small() -> None:
