@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Outgoing, Sink
 from gateway_lab.gateway.counters import Counters
-from gateway_lab.gateway.retry import Backoff, Retries
+from gateway_lab.gateway.retry import Backoff, OrderKey, Retries, order_key
 from gateway_lab.gateway.sending import Sending
 
 SEND_LIMIT: Final = 1_000
@@ -49,7 +49,12 @@ class Lane:
         ends: Who is told of the end of each delivery.
         create: Creates the channel of a delivery that was refused because there is none; None:
             that is the delivery's end.
+
+    Attributes:
+        is_strict: Whether some of the source's targets have one unconfirmed message a key.
     """
+
+    is_strict = False
 
     def __init__(
         self,
@@ -68,9 +73,9 @@ class Lane:
         self._wake = asyncio.Event()
         self._retries = Retries(backoff)
 
-    def change(self, backoff: Backoff) -> None:
-        """Wait so from now on, between tries."""
-        self._retries.backoff = backoff
+    def change(self, backoff: Backoff, *, is_strict: bool) -> None:
+        """Take over what another version of the config says."""
+        self._retries.backoff, self.is_strict = backoff, is_strict
 
     def put(self, sendings: Sequence[Sending]) -> None:
         """Take deliveries, behind those that were taken before."""
@@ -126,15 +131,33 @@ class Lane:
     def _take(self) -> list[Sending]:
         """Take what is due, then what has come, without what must wait behind its key."""
         if not self._retries:
-            return self._next()
-        batch = self._retries.take_due(monotonic())
-        while self._queue and len(batch) < SEND_LIMIT:
-            batch += [each for each in self._next() if not self._retries.holds(each)]
-        return batch
+            batch = self._next()
+        else:
+            batch = self._retries.take_due(monotonic())
+            while self._queue and len(batch) < SEND_LIMIT:
+                batch += [each for each in self._next() if not self._retries.holds(each)]
+        return self._one_a_key(batch) if self.is_strict else batch
 
     def _next(self) -> list[Sending]:
         batch, self._queue = self._queue[:SEND_LIMIT], self._queue[SEND_LIMIT:]
         return batch
+
+    def _one_a_key(self, batch: Sequence[Sending]) -> list[Sending]:
+        """Leave what must not be under way together with what is ahead of it for the next send."""
+        taken: list[Sending] = []
+        later: list[Sending] = []
+        ahead: set[tuple[str, OrderKey]] = set()
+        for sending in batch:
+            key = order_key(sending) if sending.way.is_strict else None
+            if key is None:
+                taken.append(sending)
+            elif (place := (sending.outgoing.channel, key)) in ahead:
+                later.append(sending)
+            else:
+                ahead.add(place)
+                taken.append(sending)
+        self._queue = later + self._queue
+        return taken
 
     # --- what became of it ---
 
@@ -145,13 +168,15 @@ class Lane:
             return
         now = datetime.now(UTC)
         confirmed: list[Sending] = []
-        for sending, failure in zip(batch, answers, strict=True):
-            if failure is not None:
-                self._fail(sending, failure, now)
-                continue
-            confirmed.append(sending)
-            self._counters.overtaken += self._retries.is_overtaken(sending)
-        self._ends.confirmed(confirmed)
+        try:
+            for sending, failure in zip(batch, answers, strict=True):
+                if failure is not None:
+                    self._fail(sending, failure, now)
+                    continue
+                confirmed.append(sending)
+                self._counters.overtaken += self._retries.is_overtaken(sending)
+        finally:
+            self._ends.confirmed(confirmed)
         self._retries.schedule(monotonic())
 
     def _fail(self, sending: Sending, failure: Failure, now: datetime) -> None:

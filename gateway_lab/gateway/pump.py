@@ -105,6 +105,7 @@ class Pump:
         for alias, sink in sinks.items():
             create = partial(self._create, alias) if self._create else None
             lanes[alias] = Lane(sink, backoff, self._counters, ends, create)
+            lanes[alias].is_strict = self._ways.is_strict
         return lanes
 
     def change(self, source: SourcePlan, means: Means, sinks: Mapping[str, Sink]) -> None:
@@ -119,7 +120,7 @@ class Pump:
         self._source = source
         self._use(means)
         for lane in self._lanes.values():
-            lane.change(Backoff.of(self._source.retry))
+            lane.change(Backoff.of(self._source.retry), is_strict=self._ways.is_strict)
         new = {alias: sink for alias, sink in sinks.items() if alias not in self._lanes}
         for alias, lane in self._open_lanes(new).items():
             self._lanes[alias] = lane

@@ -22,12 +22,14 @@ class Way:
         suffix: Behind the message's id it is the delivery's; `letter_suffix` its letter's.
         header: Names router and route to whoever reads the target.
         options: The target's, typed for its protocol; None for letters.
+        is_strict: Whether one message a key may be unconfirmed.
     """
 
     __slots__ = (
         "channels",
         "counts",
         "header",
+        "is_strict",
         "letter_suffix",
         "max_channels",
         "options",
@@ -45,6 +47,7 @@ class Way:
         named = "/".join(filter(None, (self.router, self.route)))
         self.header = (ROUTE_HEADER, named.encode())
         self.options, self.max_channels, self.channels = target
+        self.is_strict = _is_strict(self.options)
 
     def admits(self, channel: str) -> bool:
         """Say whether a target may write to one more channel; those of before always stay."""
@@ -67,11 +70,16 @@ class Ways(dict[WayKey, Way]):
     def __init__(self, counters: Counters, targets: Mapping[str, Target]) -> None:
         super().__init__()
         self._counters, self._targets = counters, targets
+        self.is_strict = any(_is_strict(options) for options, _, _ in targets.values())
 
     def __missing__(self, key: WayKey) -> Way:
         target = self._targets.get(key[2], (None, 0, set[str]()))
         way = self[key] = Way(key, self._counters, target)
         return way
+
+
+def _is_strict(options: object) -> bool:
+    return getattr(options, "order", None) == "strict"
 
 
 def read_targets(config: Document, plan: Plan, source: str) -> dict[str, Target]:
