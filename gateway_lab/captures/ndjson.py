@@ -44,6 +44,10 @@ NDJSON_ENDINGS = (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
 LINE_BYTES = 32 * 1024 * 1024
 """A longer line is refused: it is not NDJSON, or nobody wants to hold it in memory."""
 
+UNPACKED_BYTES = 16 * 1024 * 1024
+UNPACKED_RATIO = 200
+"""A compressed file may unpack to so much, or to so many times its size if that is more."""
+
 _BATCH_LINES = 5_000
 _BATCH_BYTES = 64 * 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -157,9 +161,12 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the lines that are not empty, with their numbers from 1 on."""
     number = 0
     try:
+        left = _most_bytes(path)
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             while text := file.readline(LINE_BYTES + 1):
-                number += 1
+                number, left = number + 1, left - len(text)
+                if left < 0:
+                    raise _bomb(path, number)
                 if len(text) > LINE_BYTES:
                     raise _bad_line(path, number, ValueError(f"longer than {LINE_BYTES:,} bytes"))
                 text = text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text
@@ -172,6 +179,21 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             where=str(path),
             hint="the file is truncated or damaged; export it again",
         ) from None
+
+
+def _most_bytes(path: Path) -> float:
+    """Bound what a file may hold: one that is packed could keep us busy for days."""
+    if path.suffix != ".gz":
+        return float("inf")
+    return max(UNPACKED_BYTES, UNPACKED_RATIO * path.stat().st_size)
+
+
+def _bomb(path: Path, number: int) -> CaptureError:
+    return CaptureError(
+        f"it unpacks to more than {UNPACKED_RATIO} times its size, seen in line {number}",
+        where=str(path),
+        hint="unpack it yourself if you trust where it comes from",
+    )
 
 
 def _parsed(text: bytes) -> _Line | None:

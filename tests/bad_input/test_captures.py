@@ -176,6 +176,19 @@ def test_a_compressed_file_that_is_cut_or_none_is_told(tmp_path: Path) -> None:
         assert "truncated or damaged" in refused(gl.scan_capture, path).hint
 
 
+def test_a_compressed_file_that_would_unpack_for_days_is_refused(tmp_path: Path) -> None:
+    line = b'{"body":1' + b" " * 10_000 + b"}\n"
+    path = a_file(tmp_path, gzip.compress(line * 2_000), "bomb.ndjson.gz")
+    error = refused(gl.scan_capture, path)
+    assert "more than 200 times its size" in error.problem
+    assert "unpack it yourself" in error.hint
+
+
+def test_a_compressed_file_of_much_the_same_is_read(tmp_path: Path) -> None:
+    path = a_file(tmp_path, gzip.compress(b'{"body":1}\n' * 20_000), "same.ndjson.gz")
+    assert gl.scan_capture(path).frame.select(pl.len()).collect().item() == 20_000
+
+
 def test_a_body_that_no_line_of_json_can_hold_goes_through_ndjson_unchanged(
     tmp_path: Path,
 ) -> None:
