@@ -31,7 +31,7 @@ PAIRS = """\
 Read a line for the source, a column for the target. Key and time come out of their headers again
 wherever a source of ours reads them, so what went through RabbitMQ and back to Kafka is a key of
 Kafka again. Kafka keeps whole milliseconds of a time, the others microseconds. Headers of RabbitMQ
-that are numbers, times or tables are read as text. Redis pub/sub carries the body and nothing else.
+that are numbers, times or tables are read as text. Redis pub/sub and lists carry the body and nothing else.
 What is promised about delivery is in [delivery-guarantees.md](delivery-guarantees.md).
 """
 

@@ -1,4 +1,4 @@
-"""Redis: streams with consumer groups; pub/sub where a config declares at-most-once.
+"""Redis: streams with consumer groups; pub/sub and lists where a config declares at-most-once.
 
 An entry holds `body` and one field a header; key and time travel in `x-gw-key` and
 `x-gw-timestamp`. An entry of somebody else without `body` is read as a tombstone.
@@ -30,6 +30,7 @@ from gateway_lab.brokers.names import group_name
 from gateway_lab.brokers.pauses import pauses
 from gateway_lab.brokers.redis_browser import RedisBrowser
 from gateway_lab.brokers.redis_line import Line, LostError, Reply, failure_of, make_pool, pack
+from gateway_lab.brokers.redis_list import RedisListSource
 from gateway_lab.brokers.redis_pubsub import RedisPubSubSource
 from gateway_lab.brokers.redis_sink import RedisSink
 from gateway_lab.brokers.redis_source import RedisSource
@@ -101,8 +102,10 @@ class RedisBroker:
         """Open a source; its group is made at the start of the stream if it is not there yet."""
         options = options if isinstance(options, SourceOptions) else SourceOptions()
         channels = [each.channel for each in addresses if each.channel is not None]
-        source: RedisPubSubSource | RedisSource
-        if options.delivery == "at_most_once":
+        source: RedisListSource | RedisPubSubSource | RedisSource
+        if options.transport == "list":
+            source = RedisListSource(self.alias, channels, self._pool)
+        elif options.delivery == "at_most_once":
             source = RedisPubSubSource(self.alias, channels, self._pool)
         else:
             source = RedisSource(

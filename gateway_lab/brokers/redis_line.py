@@ -181,7 +181,7 @@ _REFUSED = (
 _CLUSTER = (errors.AskError, errors.ClusterCrossSlotError)
 _GONE = Failure(FailureClass.CONFIGURATION, "the stream or its consumer group is gone")
 _CODES = {
-    "WRONGTYPE": Failure(FailureClass.UNROUTABLE, "the key of that name holds no stream"),
+    "WRONGTYPE": Failure(FailureClass.UNROUTABLE, "the key of that name holds something else"),
     "MISCONF": Failure(FailureClass.RETRYABLE, "the broker cannot write to its disk"),
     "NOREPLICAS": Failure(FailureClass.RETRYABLE, "the broker misses replicas"),
     "BUSY": Failure(FailureClass.RETRYABLE, "the broker is busy with a script"),

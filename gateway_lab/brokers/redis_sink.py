@@ -99,7 +99,8 @@ def _command(outgoing: Outgoing) -> list[bytes]:
     """Write a message as the words of a command."""
     options = outgoing.options
     if isinstance(options, TargetOptions) and options.delivery == "at_most_once":
-        return [b"PUBLISH", outgoing.channel.encode(), outgoing.body or b""]
+        command = b"RPUSH" if options.transport == "list" else b"PUBLISH"
+        return [command, outgoing.channel.encode(), outgoing.body or b""]
     fields = {name.encode(): value for name, value in outgoing.headers}
     if outgoing.key is not None:
         fields[_KEY] = outgoing.key

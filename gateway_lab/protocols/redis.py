@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
 
 from gateway_lab.messages.headers import CONTROL_PREFIX
 from gateway_lab.protocols.protocol import (
@@ -34,16 +37,36 @@ CARRIES = Carries(
 BODY_FIELD = "body"
 
 
+Transport = Annotated[
+    Literal["pubsub", "list"],
+    Field(description="What stands in for a stream where `at_most_once` is declared."),
+]
+
+
+def _declare(delivery: str, transport: str) -> None:
+    """Refuse a list that nobody has declared to lose messages."""
+    if transport == "list" and delivery != "at_most_once":
+        msg = "a list confirms nothing to its reader: say `delivery: at_most_once` as well"
+        raise ValueError(msg)
+
+
 class SourceOptions(Options):
     """Options of a source.
 
     Attributes:
         group: The consumer group; left out: the name of the config and the source.
         delivery: `at_most_once` reads a pub/sub channel instead of a stream.
+        transport: With `at_most_once`: `list` reads a list instead.
     """
 
     group: BrokerName | None = None
     delivery: Delivery = "at_least_once"
+    transport: Transport = "pubsub"
+
+    @model_validator(mode="after")
+    def _lists_are_declared(self) -> SourceOptions:
+        _declare(self.delivery, self.transport)
+        return self
 
 
 class TargetOptions(Options):
@@ -51,9 +74,16 @@ class TargetOptions(Options):
 
     Attributes:
         delivery: `at_most_once` publishes on a pub/sub channel instead of a stream.
+        transport: With `at_most_once`: `list` appends to a list instead.
     """
 
     delivery: Delivery = "at_least_once"
+    transport: Transport = "pubsub"
+
+    @model_validator(mode="after")
+    def _lists_are_declared(self) -> TargetOptions:
+        _declare(self.delivery, self.transport)
+        return self
 
 
 _REFUSED = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029*?]")
@@ -88,7 +118,7 @@ PROMISE = Promise(
     settled="`XACK`",
     confirmed="the reply to `XADD`, in a transaction with the rest of its batch",
     repeats="stored again",
-    fleeting=("Redis pub/sub",),
+    fleeting=("Redis pub/sub", "Redis lists"),
 )
 
 REDIS = Protocol(

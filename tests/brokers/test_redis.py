@@ -325,3 +325,42 @@ async def test_pubsub_carries_what_is_declared_at_most_once(
         pass
     assert await asyncio.wait_for(waiting, 30) == [b"again"]
     assert await broker.missing([Place(channel)]) == [Place(channel)]
+
+
+LIST: Any = {"delivery": "at_most_once", "transport": "list"}
+
+
+async def test_a_list_carries_what_is_declared_at_most_once(
+    rig: RedisRig, broker: RedisBroker
+) -> None:
+    one, two = rig.absent_channel(), rig.absent_channel()
+    to = TargetOptions(**LIST)
+    assert await broker.missing([Place(one, is_read=True, options=SourceOptions(**LIST))]) == []
+    addresses = [rig.address(one), rig.address(two)]
+    source = await broker.source("reader", addresses, SourceOptions(**LIST))
+    batch = [outgoing(one, b"%d" % n, options=to) for n in range(3)]
+    assert await broker.sink().send(batch) == [None] * 3
+    assert await asyncio.wait_for(read(source, 3), 30) == [b"0", b"1", b"2"]
+    waiting = asyncio.create_task(source.read(1))
+    await asyncio.sleep(0)
+    await rig.cut_connections()
+    await rig.client.rpush(two, b"3")
+    got = (await asyncio.wait_for(waiting, 30)).messages[0]
+    assert (got.channel, got.body, got.key, got.headers) == (two, b"3", None, ())
+    assert await rig.client.exists(one, two) == 0
+    await source.close()
+    with pytest.raises(BrokerError, match="closed"):
+        await source.read(1)
+
+
+async def test_a_list_that_is_a_stream_stops_the_source(rig: RedisRig, broker: RedisBroker) -> None:
+    channel = await rig.fresh_channel()
+    source = await broker.source("reader", [rig.address(channel)], SourceOptions(**LIST))
+    with pytest.raises(BrokerError, match="the key of that name"):
+        await asyncio.wait_for(source.read(1), 30)
+
+
+def test_a_list_has_to_be_declared() -> None:
+    for options in (SourceOptions, TargetOptions):
+        with pytest.raises(ValueError, match="at_most_once"):
+            options(transport="list")
