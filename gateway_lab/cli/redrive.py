@@ -146,7 +146,8 @@ def _line(done: Redriven) -> str:
         "not finished": done.unfinished,
     }
     told = [f"{number:,} {what}" for what, number in parts.items() if number]
-    return ", ".join([f"{done.piles.letters:,} letters", *told])
+    more = ["there may be more"] if done.piles.may_be_more else []
+    return ", ".join([f"{done.piles.letters:,} letters", *told, *more])
 
 
 def _report(redriver: Redriver, done: Redriven, *, has_facts: bool) -> Report:
@@ -172,6 +173,7 @@ def _report(redriver: Redriver, done: Redriven, *, has_facts: bool) -> Report:
         "failed": done.failed,
         "moved": done.moved,
         "unfinished": done.unfinished,
+        "may_be_more": done.piles.may_be_more,
     }
     return Report(facts=facts if has_facts else {}, tables=tables, closing=_line(done))
 

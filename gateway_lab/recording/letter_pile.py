@@ -62,10 +62,12 @@ class Piles:
     Attributes:
         wanted: Letters that enter again.
         staying: Reason to the number of messages that stay for it.
+        may_be_more: Whether a broker hands out no more while what stays is not settled.
     """
 
     wanted: dict[Kind, Pile] = field(default_factory=dict)
     staying: Counter[str] = field(default_factory=Counter)
+    may_be_more: bool = False
 
     @property
     def letters(self) -> int:
@@ -99,6 +101,8 @@ class Sorter:
         is_log: Whether the broker only knows how far a reader has come in a partition: then
             nothing behind a letter that stays may be settled.
         moves_aside: Whether letters that stay are moved to a channel of their own.
+        is_dry: Whether everything stays.
+        hands_out: How many messages the broker hands out that are not settled; None: any number.
     """
 
     reentry: Reentry
@@ -108,10 +112,20 @@ class Sorter:
     run: str
     is_log: bool
     moves_aside: bool
+    is_dry: bool
+    hands_out: int | None
+    _held: int = 0
     _ended: set[tuple[str, str | None]] = field(default_factory=set)
 
     def __call__(self, raw: Message) -> Message | None:
         """Return what goes to the pump; None: it stays where it is."""
+        message = self._sort(raw)
+        self._held += message is None or self.is_dry
+        if self.hands_out and self._held >= self.hands_out:
+            self.piles.may_be_more = True
+        return message
+
+    def _sort(self, raw: Message) -> Message | None:
         if (place := (raw.channel, raw.partition)) in self._ended:
             self.piles.staying[BEHIND] += 1
             return None
@@ -134,13 +148,13 @@ class Sorter:
 
     def _stay(self, raw: Message, why: str, place: tuple[str, str | None]) -> Message | None:
         self.piles.staying[why] += 1
-        if self.moves_aside:
+        if self.moves_aside and not self.is_dry:
             return Aside(**msgspec.structs.asdict(raw))
         self._end(place)
         return None
 
     def _end(self, place: tuple[str, str | None]) -> None:
-        if self.is_log:
+        if self.is_log and not self.is_dry:
             self._ended.add(place)
 
 

@@ -45,6 +45,9 @@ READ_LIMIT: Final = 500
 _LOGS: Final = frozenset({"kafka"})
 """Protocols whose groups only know how far they have come in a partition."""
 
+HANDS_OUT: Final = {"rabbitmq": 10_000}
+"""Protocol to how many messages its connector is given before it settles some."""
+
 _TAKES: Final = frozenset({"kafka", "rabbitmq"})
 """Protocols on which a letter cannot be left where it is while others are taken."""
 
@@ -247,8 +250,10 @@ class Redriver:
             self._config.brokers,
             self._piles,
             self._run,
-            is_log=channel.protocol in _LOGS and not self._wish.is_dry,
-            moves_aside=self._wish.moves_aside and not self._wish.is_dry,
+            is_log=channel.protocol in _LOGS,
+            moves_aside=self._wish.moves_aside,
+            is_dry=self._wish.is_dry,
+            hands_out=HANDS_OUT.get(channel.protocol),
         )
 
     async def _until_quiet(

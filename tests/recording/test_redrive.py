@@ -17,7 +17,7 @@ from gateway_lab.config.load import parse_config
 from gateway_lab.errors import GatewayLabError, RuleError
 from gateway_lab.gateway.letter import read_letter
 from gateway_lab.messages.message import Message
-from gateway_lab.recording.redrive import Redriven, Redriver, Wish
+from gateway_lab.recording.redrive import HANDS_OUT, Redriven, Redriver, Wish
 from tests.gateway.shop import (
     PERMANENT,
     RECEIVED,
@@ -305,6 +305,15 @@ async def test_on_a_log_nothing_behind_a_letter_that_stays_is_touched() -> None:
         "it stands behind a letter that stays": 1,
     }
     assert (await redrive(shop)).delivered == 0
+
+
+async def test_it_says_so_when_a_broker_may_hold_more_than_it_hands_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(HANDS_OUT, "rabbitmq", 2)
+    shop = await broken([1, 2], SHOP.replace("letters: memory", "letters: rabbitmq"))
+    assert (await redrive(shop, is_dry=True)).piles.may_be_more
+    assert not (await redrive(shop)).piles.may_be_more
 
 
 async def test_a_channel_that_cannot_be_read_as_one_is_refused() -> None:
