@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from types import TracebackType
 from typing import Final, NoReturn, Protocol, Self, TypeAlias
 
@@ -23,7 +23,9 @@ from gateway_lab.errors import GatewayLabError
 from gateway_lab.gateway.counters import State, Stats
 from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.gateway.health import Health
+from gateway_lab.gateway.log_lines import place_of
 from gateway_lab.gateway.reload import changes
+from gateway_lab.gateway.tuning import tune
 from gateway_lab.gateway.workers import Workers
 
 _LOG: Final = logging.getLogger("gateway_lab.run")
@@ -127,6 +129,7 @@ async def _run(running: Running, asked: Asked, show: Shown) -> None:
         stack.push_async_callback(signals.close)
         await stack.enter_async_context(running)
         signals.listen()
+        tune()
         waiting = asyncio.create_task(running.wait())
         while not waiting.done():
             show(running.stats())
@@ -191,8 +194,12 @@ class _Signals:
         except (GatewayLabError, OSError) as error:
             self._running.refuse(str(error))
             return
-        with suppress(GatewayLabError):  # it has told
+        try:
             await self._running.reload(config)
+        except GatewayLabError:
+            pass  # it has told
+        except Exception as error:  # noqa: BLE001 - what runs goes on, and so does the watch
+            self._running.refuse(f"a defect of gateway_lab: {place_of(error)}")
 
 
 def _end() -> NoReturn:

@@ -19,6 +19,7 @@ from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.gateway.gateway import Gateway, Version, Wrap
 from gateway_lab.gateway.log_lines import line_of, logging_to, place_of
+from gateway_lab.gateway.tuning import tune
 from gateway_lab.gateway.worker_talk import (
     LONGEST_LINE,
     Answer,
@@ -97,6 +98,7 @@ class _Worker:
         for unheard in (signal.SIGINT, signal.SIGHUP):
             signal.signal(unheard, signal.SIG_IGN)
         async with self._gateway:
+            tune()
             self._begin(self._obey())
             self._begin(self._tell_books())
             await self._gateway.wait()
