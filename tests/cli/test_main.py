@@ -27,6 +27,8 @@ def test_the_verbs_stand_in_the_order_of_use() -> None:
         "export",
         "schema",
         "run",
+        "record",
+        "redrive",
         "brokers",
     ]
 
