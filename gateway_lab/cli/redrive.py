@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
-from rich.console import Console
-from rich.text import Text
-from typer import Exit, Option
+from typer import Option
 
 import gateway_lab as gl
 from gateway_lab.cli.options import ConfigFile, Form
-from gateway_lab.cli.report import Format, Report, Table
-from gateway_lab.recording.letter_pile import NOT_WANTED
-from gateway_lab.recording.redrive import WAIT_S, Redriven, Redriver, Wish
+from gateway_lab.cli.report import Format
 
 EXAMPLES = """
 `gateway-lab redrive routes.yaml --dry-run`  what letters there are, and why; nothing is taken
@@ -30,12 +21,7 @@ EXAMPLES = """
 `gateway-lab redrive routes.yaml --replan`  after a rule was mended: its router decides anew
 """
 
-REFRESH_S: Final = 1.0
-COLUMNS: Final = (
-    *("letters", "class", "source", "route", "target", "reason", "first", "last", "example"),
-)
-
-Shown: TypeAlias = Callable[[Redriven], None]
+WAIT_S: Final = 10.0
 
 
 class To(StrEnum):
@@ -85,7 +71,9 @@ def redrive(
     form: Form = Format.TABLE,
 ) -> None:
     """Send dead letters again to where they failed; exit 1 when some failed again or stay."""
-    wish = Wish(
+    from gateway_lab.cli.redrive_live import redrive_live  # noqa: PLC0415 - not for `--help`
+
+    wish = gl.Wish(
         where=where,
         channel=channel,
         replans=replan,
@@ -94,93 +82,4 @@ def redrive(
         is_dry=dry_run,
         wait_s=wait,
     )
-    redriver = Redriver(gl.read_config(config), wish)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    if wish.to_source and not dry_run:
-        warning = "every router decides these messages again: targets that have them get them twice"
-        console.print(Text(warning, style="yellow"))
-    with _shown(console) as show:
-        done = asyncio.run(_run(redriver, show))
-    _report(redriver, done, has_facts=form is not Format.TABLE and not dry_run).show(form)
-    stay = sum(number for why, number in done.piles.staying.items() if why != NOT_WANTED)
-    if done.failed or done.unfinished or (stay and not done.moved):
-        raise Exit(1)
-
-
-async def _run(redriver: Redriver, show: Shown) -> Redriven:
-    """Run until there are no more letters; a first signal finishes what was read."""
-    loop = asyncio.get_running_loop()
-    running = loop.create_task(redriver.run())
-    stops = iter([redriver.stop])
-
-    def stop() -> None:
-        next(stops, running.cancel)()
-
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, stop)
-    while not running.done():
-        show(redriver.progress)
-        await asyncio.wait([running], timeout=REFRESH_S)
-    return redriver.progress if running.cancelled() else running.result()
-
-
-@contextmanager
-def _shown(console: Console) -> Iterator[Shown]:
-    """Show on a terminal how far it has come."""
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with console.status("waiting for letters") as status:
-        yield lambda done: status.update(_line(done))
-
-
-def _line(done: Redriven) -> str:
-    """Say in one line what has become of letters."""
-    staying = sum(done.piles.staying.values())
-    parts = {
-        "delivered": done.delivered,
-        "dropped by a rule": done.dropped,
-        "failed again": done.failed,
-        "stay": staying - done.moved,
-        "moved aside": done.moved,
-        "not finished": done.unfinished,
-    }
-    told = [f"{number:,} {what}" for what, number in parts.items() if number]
-    more = ["there may be more"] if done.piles.may_be_more else []
-    return ", ".join([f"{done.piles.letters:,} letters", *told, *more])
-
-
-def _report(redriver: Redriver, done: Redriven, *, has_facts: bool) -> Report:
-    rows = [
-        {
-            **kind._asdict(),
-            "class": kind.of_class,
-            "letters": pile.letters,
-            "route": "/".join(filter(None, (kind.router, kind.route))),
-            "first": _time(pile.first),
-            "last": _time(pile.last),
-            "example": redriver.show_example(pile),
-        }
-        for kind, pile in sorted(done.piles.wanted.items(), key=lambda each: -each[1].letters)
-    ]
-    staying = [{"messages": number, "why": why} for why, number in done.piles.staying.items()]
-    tables = [Table(name="letters", columns=COLUMNS, rows=[_only(each) for each in rows])]
-    if staying:
-        tables.append(Table(name="stay", columns=("messages", "why"), rows=staying))
-    facts = {
-        "delivered": done.delivered,
-        "dropped": done.dropped,
-        "failed": done.failed,
-        "moved": done.moved,
-        "unfinished": done.unfinished,
-        "may_be_more": done.piles.may_be_more,
-    }
-    return Report(facts=facts if has_facts else {}, tables=tables, closing=_line(done))
-
-
-def _only(row: dict[str, object]) -> dict[str, object]:
-    return {name: row[name] for name in COLUMNS}
-
-
-def _time(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    redrive_live(gl.read_config(config), wish, form)

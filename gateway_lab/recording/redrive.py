@@ -37,7 +37,6 @@ from gateway_lab.recording.reentry import ASIDE, LettersAgain, Reentry, aside_ch
 MEMBER: Final = "redrive"
 """A name that stays: after a crash the next run has what the one before held at once."""
 
-WAIT_S: Final = 10.0
 TICK_S: Final = 0.2
 """How often it is looked whether what is under way has come to its end."""
 
@@ -87,7 +86,7 @@ class Wish:
     to_source: bool = False
     moves_aside: bool = False
     is_dry: bool = False
-    wait_s: float = WAIT_S
+    wait_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
