@@ -225,6 +225,7 @@ class ReadingTests(ConnectorTests):
         bodies = await reading.bodies(20)
         await soon(reading.source.settle(reading.handles[1::2]))
         await soon(broker.close())
+        assert reading.source.lost == 0
         await self.reopen(rig, channel, expected=bodies[::2])
 
     async def test_what_was_never_read_comes_to_the_next(

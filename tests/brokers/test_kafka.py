@@ -291,6 +291,7 @@ async def test_a_group_that_lost_messages_stops_and_says_so(rig: KafkaRig) -> No
         with pytest.raises(BrokerError, match="deleted before they were read") as caught:
             await soon(reading.source.read(10))
         assert caught.value.failure.failure_class is FailureClass.CONFIGURATION
+        assert reading.source.lost == 3
     await soon(broker.close())
     assert await rig.committed(f"{rig.gateway}.reader", topic) == 3
 
