@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
@@ -136,12 +137,12 @@ def _lease(protocol: str, environ: Mapping[str, str]) -> dict[str, float]:
     keyword, written = CONNECTORS[protocol].lease, environ.get(LEASE_VARIABLE, "").strip()
     if not keyword or not written:
         return {}
-    try:
-        return {keyword: duration_us(written) / 1e6}
-    except (ValueError, KeyError):
-        reason = f"{LEASE_VARIABLE} is {written!r}, which is no duration"
-        failure = Failure(FailureClass.CONFIGURATION, reason)
-        raise BrokerError(failure, hint="it is written like 30s or 2m") from None
+    with suppress(ValueError, KeyError):
+        if seconds := duration_us(written) / 1e6:
+            return {keyword: seconds}
+    reason = f"{LEASE_VARIABLE} is {written!r}, which is no duration"
+    failure = Failure(FailureClass.CONFIGURATION, reason)
+    raise BrokerError(failure, hint="it is written like 30s or 2m")
 
 
 def _address(alias: str, protocol: str, environ: Mapping[str, str]) -> str:

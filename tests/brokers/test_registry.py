@@ -9,7 +9,7 @@ from gateway_lab.brokers import registry
 from gateway_lab.brokers.addresses import GRAMMARS
 from gateway_lab.brokers.contract import BrokerError, FailureClass
 from gateway_lab.brokers.memory import MemoryBroker
-from gateway_lab.brokers.registry import CONNECTORS, Connector, connect
+from gateway_lab.brokers.registry import CONNECTORS, Connector, connect, require_server
 from gateway_lab.errors import MissingExtraError
 from gateway_lab.protocols.registry import PROTOCOLS
 
@@ -87,3 +87,33 @@ print(sorted({"aiormq", "confluent_kafka", "nats", "redis"} & set(sys.modules)))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("protocol", [name for name, each in CONNECTORS.items() if each.lease])
+def test_the_environment_may_say_how_long_a_silent_process_keeps_what_it_holds(
+    protocol: str,
+) -> None:
+    environ = {"GATEWAY_BROKER_ORDERS_URL": GRAMMARS[protocol].example, "GATEWAY_LEASE": "1500ms"}
+    broker = connect("orders", protocol, environ)
+    assert getattr(broker, f"_{CONNECTORS[protocol].lease}") == 1.5
+
+
+@pytest.mark.parametrize("lease", ["2", "two", "s", "2d", "0s", "-1s"])
+def test_a_lease_that_is_no_duration_is_told(lease: str) -> None:
+    environ = {
+        "GATEWAY_BROKER_ORDERS_URL": GRAMMARS["redis"].example,
+        "GATEWAY_LEASE": lease,
+    }
+    with pytest.raises(BrokerError, match=r"GATEWAY_LEASE is .* which is no duration"):
+        connect("orders", "redis", environ)
+
+
+def test_what_several_processes_could_not_share_is_refused_unconnected() -> None:
+    require_server("orders", "redis", {"GATEWAY_BROKER_ORDERS_URL": GRAMMARS["redis"].example})
+    for url, says in (
+        ("memory://shop", "memory is inside one process"),
+        ("", "is not set"),
+        ("redis:/nowhere", "cannot be read"),
+    ):
+        with pytest.raises(BrokerError, match=says):
+            require_server("orders", "redis", {"GATEWAY_BROKER_ORDERS_URL": url})
