@@ -63,7 +63,7 @@ class Reopened(Message, frozen=True, kw_only=True, gc=False):
 
 def read_letter(raw: Message) -> Letter | None:
     """Return what a letter says; None of a message that is no letter of a gateway."""
-    told = {name: header_text(raw.headers, PREFIX + name) for name in _NAMES}
+    told = {name: _harmless(header_text(raw.headers, PREFIX + name)) for name in _NAMES}
     id_ = header_text(raw.headers, ID_HEADER)
     try:
         return Letter(
@@ -145,6 +145,13 @@ def _place(position: str) -> tuple[str, str, str | None, str | None]:
 
 def _unless_dash(part: str) -> str | None:
     return None if part == "-" else part
+
+
+def _harmless(text: str | None) -> str | None:
+    """Blank what could move a cursor: anybody who may write to the channel may write letters."""
+    if text is None or text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _require(text: str | None) -> str:

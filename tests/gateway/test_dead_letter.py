@@ -171,6 +171,14 @@ def test_a_letter_says_where_its_message_stood() -> None:
     assert told(letter(message, "nats"), "position") == b"here/a/b/-/7"
 
 
+def test_a_hostile_letter_cannot_move_a_cursor() -> None:
+    written = letter(a_message(), "kafka")
+    headers = (*written.headers, ("x-gw-dlq-reason", "\x1b[2Jgone \u202e".encode()))
+    found = read_letter(a_message(headers=headers))
+    assert found is not None
+    assert found.reason == " [2Jgone  "
+
+
 @pytest.mark.parametrize("name", ["class", "source", "target", "first", "last", "position"])
 def test_what_lacks_a_part_is_no_letter(name: str) -> None:
     written = letter(a_message(), "kafka")
