@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 
 import gateway_lab as gl
-from gateway_lab.brokers.contract import Broker, BrokerError, Place
+from gateway_lab.brokers.contract import Broker, BrokerError, Outgoing, Place
 from gateway_lab.brokers.registry import connect
 from gateway_lab.brokers.tls import CLIENT, EXPIRED, NO_TLS, OTHER_HOST, UNTRUSTED, UNVERIFIED
 from gateway_lab.gateway.counters import State
@@ -54,15 +54,22 @@ async def reason_for_red(server: Secured, url: str, **more: str) -> str:
     return source.reason
 
 
-async def test_the_right_papers_open_the_door(server: Secured) -> None:
-    broker = broker_at(server, server.url())
+async def test_with_the_right_papers_messages_flow(server: Secured) -> None:
+    broker, order = broker_at(server, server.url()), Place("guarded-orders")
     try:
         await within(broker.open())
-        place = Place("guarded-right")
-        await within(broker.create([place]))
-        assert await within(broker.missing([place])) == []
+        await within(broker.create([order]))
+        sent = Outgoing(order.channel, None, (), b'{"n": 1}', None, "1")
+        assert await within(broker.sink().send([sent])) == [None]
     finally:
         await within(broker.close())
+    config = gl.parse_config(CONFIG.replace("PROTOCOL", server.protocol))
+    environ = {"GATEWAY_BROKER_EDGE_URL": server.url()}
+    async with asyncio.timeout(LIMIT_S):
+        async with gl.Gateway(config, environ=environ, create_channels=True) as gateway:
+            while (source := gateway.stats().sources[0]).settled < 1:
+                assert source.state is not State.RED, source.reason
+                await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(
