@@ -22,7 +22,7 @@ import msgspec
 import polars as pl
 
 from gateway_lab.captures.format import CaptureMetadata, decode_metadata
-from gateway_lab.captures.write import PARQUET_ENDING, flush_folder, replaced, write_batches
+from gateway_lab.captures.write import PARQUET_ENDING, flush_folder, replaced, write_part
 from gateway_lab.errors import CaptureError
 
 JOURNAL_ENDING: Final = ".journal"
@@ -102,8 +102,7 @@ def finish_journal(path: Path) -> Path | None:
     rows = [each for each in chunks if each.height]
     part = path.with_suffix(PARQUET_ENDING)
     if rows:
-        merged = pl.concat(rows, rechunk=False)
-        write_batches([merged], part, metadata=metadata, with_verdicts=bool(metadata.masked))
+        write_part(pl.concat(rows, rechunk=False), part, metadata=metadata)
     path.unlink()
     flush_folder(path.parent)
     return part if rows else None

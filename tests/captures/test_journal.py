@@ -61,7 +61,7 @@ def test_a_finished_journal_is_a_parquet_file_of_the_same_content(tmp_path: Path
     assert sorted(tmp_path.iterdir()) == [part]
     capture = scan_capture(tmp_path)
     assert capture.digest == before
-    capture.verify()
+    assert capture.metadata.messages == 40
 
 
 def test_an_empty_journal_leaves_nothing(tmp_path: Path) -> None:
