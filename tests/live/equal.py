@@ -338,14 +338,21 @@ def places(told: Replay) -> list[Place]:
     return list(written.unique().collect().iter_rows())
 
 
-def difference(there: Counter[Written], should: Counter[Written]) -> None:
-    """Fail with the first of what is missing and of what should not be there."""
-    missing, alien = should - there, there - should
-    if missing or alien:
-        shown = [f"- {each}" for each in sorted(missing, key=repr)[:3]]
-        shown += [f"+ {each}" for each in sorted(alien, key=repr)[:3]]
-        counts = f"{missing.total()} missing, {alien.total()} not expected"
-        raise AssertionError("\n".join([counts, *shown]))
+def difference(there: Counter[Written], should: Counter[Written], *, repeats: int = 0) -> None:
+    """Fail with the first of what is missing, of what should not be there, and of what is twice.
+
+    Args:
+        there: What arrived.
+        should: What should have.
+        repeats: How many may have arrived more often than they should.
+    """
+    missing, alien = should - there, Counter({w: n for w, n in there.items() if w not in should})
+    repeated = there - should - alien
+    if missing or alien or repeated.total() > repeats:
+        counts = f"{missing.total()} missing, {alien.total()} alien, {repeated.total()} repeated"
+        named = (("missing", missing), ("alien", alien), ("repeated", repeated))
+        shown = [f"{what}: {each}" for what, some in named for each in sorted(some, key=repr)[:3]]
+        raise AssertionError("\n".join([f"{counts}, {repeats} may be", *shown]))
 
 
 async def until_settled(gateway: Gateway, number: int, limit_s: float = LIMIT_S) -> None:
