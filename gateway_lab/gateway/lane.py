@@ -198,7 +198,9 @@ class Lane:
         if self._create is None or failure.failure_class is not FailureClass.UNROUTABLE:
             return False
         outgoing = sending.outgoing
-        if outgoing.channel in self._created or len(self._created) >= MAX_CREATED:
+        if outgoing.channel in self._created:
+            return sending.attempts == 1  # it may have been sent before
+        if len(self._created) >= MAX_CREATED:
             return False
         self._missing[outgoing.channel] = outgoing
         return True

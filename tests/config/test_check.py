@@ -185,7 +185,9 @@ def test_every_code_that_check_can_say_has_a_case() -> None:
         code for code, each in CODES.items() if each.group == "Compared with a capture"
     }
     cased = {code for code, *_ in CASES}
-    assert set(CODES) - cased - said_by_reading - with_a_capture == {"body-template"}
+    while_it_runs = {"restart-needed"}
+    left = set(CODES) - cased - said_by_reading - with_a_capture - while_it_runs
+    assert left == {"body-template"}
 
 
 @pytest.mark.parametrize(
