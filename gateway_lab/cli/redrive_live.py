@@ -24,7 +24,8 @@ COLUMNS: Final = (
 )
 WARNING: Final = "every router decides these messages again: targets that have them get them twice"
 
-Shown: TypeAlias = Callable[[Redriven], None]
+Shown: TypeAlias = Callable[[str, str], None]
+"""Takes how far it has come, and the broker that it waits for."""
 
 
 def redrive_live(config: GatewayConfig, wish: Wish, form: Format) -> None:
@@ -53,19 +54,26 @@ async def _run(redriver: Redriver, show: Shown) -> Redriven:
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop)
     while not running.done():
-        show(redriver.progress)
+        show(_line(redriver.progress), redriver.waiting_for)
         await asyncio.wait([running], timeout=REFRESH_S)
     return redriver.progress if running.cancelled() else running.result()
 
 
 @contextmanager
 def _shown(console: Console) -> Iterator[Shown]:
-    """Show on a terminal how far it has come."""
+    """Show on a terminal how far it has come, and anywhere that a broker is away."""
+    told: set[str] = set()
+
+    def tell(_: str, waiting_for: str) -> None:
+        if waiting_for and waiting_for not in told:
+            told.add(waiting_for)
+            console.print(f"waiting for broker {waiting_for}")
+
     if not console.is_terminal:
-        yield lambda _: None
+        yield tell
         return
     with console.status("waiting for letters") as status:
-        yield lambda done: status.update(_line(done))
+        yield lambda line, broker: status.update(f"waiting for broker {broker}" if broker else line)
 
 
 def _line(done: Redriven) -> str:

@@ -129,7 +129,11 @@ async def redrive(
 
 
 class Redriver:
-    """Sends dead letters again until there are no more."""
+    """Sends dead letters again until there are no more.
+
+    Attributes:
+        waiting_for: The alias of a broker that is not there yet; empty if none is waited for.
+    """
 
     def __init__(
         self, config: GatewayConfig, wish: Wish, environ: Mapping[str, str] = os.environ
@@ -149,6 +153,10 @@ class Redriver:
         self._piles = Piles()
         self._counters = {each: Counters(each.channel) for each in self._channels}
         self._stop = asyncio.Event()
+        self.waiting_for = ""
+
+    def _wait_for(self, alias: str) -> None:
+        self.waiting_for = alias
 
     @property
     def progress(self) -> Redriven:
@@ -181,7 +189,8 @@ class Redriver:
         connections = Connections(self._connect, creates=False)
         try:
             connections.open(aliases)
-            await connections.ready(aliases)
+            await connections.ready(aliases, self._wait_for)
+            self.waiting_for = ""
             await connections.require(self._places(), "dead letters")
             sinks = connections.sinks(aliases)
             async with asyncio.TaskGroup() as tasks:

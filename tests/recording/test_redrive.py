@@ -176,6 +176,17 @@ async def test_a_broker_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPat
     assert set(tries.values()) == {4}
 
 
+async def test_a_broker_that_is_not_there_yet_is_named() -> None:
+    shop = await broken([1])
+    shop.server("there").stop()
+    redriver = Redriver(shop.config, Wish(wait_s=WAIT_S), shop.environ)
+    running = asyncio.create_task(redriver.run())
+    await until(lambda: redriver.waiting_for == "there")
+    shop.server("there").start()
+    assert (await running).delivered == 1
+    assert redriver.waiting_for == ""
+
+
 async def test_a_run_that_dies_before_it_settles_sends_again_under_the_same_id(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
