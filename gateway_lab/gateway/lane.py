@@ -136,7 +136,9 @@ class Lane:
             batch = self._retries.take_due(monotonic())
             while self._queue and len(batch) < SEND_LIMIT:
                 batch += [each for each in self._next() if not self._retries.holds(each)]
-        return self._one_a_key(batch) if self.is_strict else batch
+        if self.is_strict and self._sink.sends_at_once == 1:  # others keep order by themselves
+            return self._one_a_key(batch)
+        return batch
 
     def _next(self) -> list[Sending]:
         batch, self._queue = self._queue[:SEND_LIMIT], self._queue[SEND_LIMIT:]

@@ -7,7 +7,17 @@ from itertools import count
 import pytest
 
 from gateway_lab.brokers.contract import Failure, Outgoing
-from tests.gateway.shop import RETRYABLE, SHOP, Shop, faulty, n_of, order, settled, until
+from tests.gateway.shop import (
+    RETRYABLE,
+    SHOP,
+    FaultySink,
+    Shop,
+    faulty,
+    n_of,
+    order,
+    settled,
+    until,
+)
 
 RABBITMQ = SHOP.replace("there: memory", "there: rabbitmq")
 STRICT = RABBITMQ.replace("channel: big", "channel: big, options: {order: strict}")
@@ -20,6 +30,20 @@ def refuse_the_first_try(number: int) -> object:
         return RETRYABLE if n_of(outgoing) == number and next(tries) == 0 else None
 
     return judge
+
+
+@pytest.mark.anyio
+async def test_a_sink_that_keeps_order_by_itself_gets_all_of_a_key_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FaultySink, "sends_at_once", 16)
+    shop = Shop(STRICT)
+    with faulty(monkeypatch) as faults:
+        shop.publish(order(n, key="a") for n in range(100, 150))
+        async with shop.gateway() as gateway:
+            await until(settled(gateway, 50))
+    assert faults.sends == 1
+    assert shop.numbers("there", "big") == list(range(100, 150))
 
 
 async def arrived(text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], int]:
