@@ -77,14 +77,12 @@ async def test_a_limit_below_a_read_cuts_it(tmp_path: Path) -> None:
 
 
 async def test_it_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    """However much of it was read by then."""
     shop = Shop()
     shop.publish([order(n) for n in range(5)])
-    told: list[int] = []
-    capture = await record(
-        shop.config, tmp_path / "c", environ=shop.environ, seconds=0.2, progress=told.append
-    )
-    assert numbers(capture) == list(range(5))
-    assert told[-1] == 5
+    recording = record(shop.config, tmp_path / "c", environ=shop.environ, seconds=0.2)
+    capture = await asyncio.wait_for(recording, LIMIT_S)
+    assert set(numbers(capture)) <= set(range(5))
 
 
 async def test_only_what_comes_from_now_on_if_that_is_asked_for(tmp_path: Path) -> None:
