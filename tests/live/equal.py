@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,6 @@ from typing import NamedTuple
 import msgspec
 import polars as pl
 
-from gateway_lab.brokers.contract import Batch, Handle, Source
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.format import COLUMNS
 from gateway_lab.captures.read import scan_capture
@@ -27,11 +27,13 @@ from gateway_lab.gateway.counters import State, Stats
 from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.gateway.ids import MessageIds
 from gateway_lab.messages.headers import Headers, header_text
+from gateway_lab.messages.mask import show_private
 from gateway_lab.messages.message import Message
 from gateway_lab.offline.run import replay
 from gateway_lab.offline.summary import Replay
 from gateway_lab.protocols.protocol import is_plain
 from gateway_lab.protocols.registry import PROTOCOLS
+from gateway_lab.recording.tap import Tap
 from tests.live.clients import Client
 from tests.live.process import Process
 
@@ -61,34 +63,6 @@ class Written(NamedTuple):
     headers: Headers
     body: bytes | None
     time: datetime | None
-
-
-# --- the tap ---
-
-
-class Tapped:
-    """A source that keeps what is read from another."""
-
-    def __init__(self, source: Source, kept: list[Message]) -> None:
-        self._source, self._kept = source, kept
-
-    async def read(self, limit: int) -> Batch:
-        batch = await self._source.read(limit)
-        self._kept += batch.messages
-        return batch
-
-    async def settle(self, handles: Sequence[Handle]) -> None:
-        await self._source.settle(handles)
-
-    async def give_back(self, handles: Sequence[Handle]) -> None:
-        await self._source.give_back(handles)
-
-    async def close(self) -> None:
-        await self._source.close()
-
-    @property
-    def lost(self) -> int:
-        return getattr(self._source, "lost", 0)
 
 
 def capture_of(messages: Sequence[Message], path: Path) -> Capture:
@@ -216,7 +190,8 @@ class Stage:
 
     Attributes:
         clients: Alias to a client.
-        tapped: What each source read.
+        stats: The books when the gateway had stopped.
+        tapped: The capture of what it read.
     """
 
     def __init__(
@@ -228,7 +203,7 @@ class Stage:
     ) -> None:
         self.config, self.clients, self._folder = config, clients, folder
         self.environ = {f"GATEWAY_BROKER_{alias.upper()}_URL": url for alias, url in urls.items()}
-        self.tapped: dict[str, list[Message]] = {each: [] for each in config.sources}
+        self.tapped = folder / "tapped.parquet"
         self.stats: Stats | None = None
         self._created: set[Place] = set()
 
@@ -257,27 +232,18 @@ class Stage:
             await self.clients[broker].delete(channels)
 
     async def run(self, number: int) -> None:
-        """Run the gateway until it has settled so many messages, then stop it cleanly."""
-        gateway = Gateway(self.config, environ=self.environ, wrap=self._tap)
-        async with gateway:
-            await until_settled(gateway, number)
+        """Run the gateway with a tap until it has settled so many messages, then stop it cleanly."""
+        with unmasked(), Tap(self.config, self.tapped) as tap:
+            async with Gateway(self.config, environ=self.environ, wrap=tap.wrap) as gateway:
+                await until_settled(gateway, number)
         self.stats = gateway.stats()
 
-    def _tap(self, name: str, source: Source) -> Source:
-        return Tapped(source, self.tapped[name])
-
-    async def compare(self, told: Replay | None = None) -> Replay:
-        """Compare what arrived with a replay, and return that.
-
-        Args:
-            told: The replay; left out: of what the taps saw.
-        """
-        if told is None:
-            messages = [each for kept in self.tapped.values() for each in kept]
-            told = replay(self.config, capture_of(messages, self._folder / "tapped.parquet"))
+    async def compare(self) -> Replay:
+        """Compare what arrived with the replay of what the tap saw, and return that."""
+        told = replay(self.config, scan_capture(self.tapped))
         there = await self.arrived(places(told))
         messages = captured(told.capture)
-        ids = identify(messages, there, self.tapped)
+        ids = identify(messages, there, self._sources())
         known = set(ids)
         should = expected(told, messages, ids)
         timeless = {each.id for each in should if each.time is None}  # the broker gives it one
@@ -285,6 +251,14 @@ class Stage:
         there = [each if each.id in known else each._replace(id=UNKNOWN) for each in there]
         difference(Counter(there), should)
         return told
+
+    def _sources(self) -> dict[Place, str]:
+        """Return what reads each channel."""
+        return {
+            (address.broker, address.channel or ""): name
+            for name, source in self.config.sources.items()
+            for address in source.addresses
+        }
 
     async def left(self, alias: str, group: str, channel: str) -> int:
         """Count what a group has not settled."""
@@ -302,10 +276,25 @@ class Stage:
         return found
 
 
+@contextmanager
+def unmasked() -> Iterator[None]:
+    """Record what is private as it came: it is compared."""
+    show_private()
+    try:
+        yield
+    finally:
+        show_private(show=False)
+
+
 def identify(
-    messages: Sequence[Message], there: Sequence[Written], tapped: Mapping[str, Sequence[Message]]
+    messages: Sequence[Message], there: Sequence[Written], sources: Mapping[Place, str]
 ) -> list[str]:
     """Name messages as the gateway did: by their place if that is known, else by what came of them.
+
+    Args:
+        messages: In the order of their ids.
+        there: What came of them.
+        sources: Who read each channel.
 
     Raises:
         AssertionError: A message has two ids, or two messages have one.
@@ -315,14 +304,12 @@ def identify(
         if number := header_text(each.headers, NUMBER):
             assert seen.setdefault(number, each.id) == each.id, f"message {number} has two ids"
     assert len(set(seen.values())) == len(seen), "two messages have one id"
-    ids = {
-        header_text(each.headers, NUMBER): MessageIds(name)(each)
-        for name, kept in tapped.items()
-        for each in kept
+    return [
+        MessageIds(sources[each.broker, each.channel])(each)
         if each.protocol != "rabbitmq"
-    }
-    numbers = [header_text(each.headers, NUMBER) or "" for each in messages]
-    return [ids.get(number) or seen.get(number, UNKNOWN) for number in numbers]
+        else seen.get(header_text(each.headers, NUMBER) or "", UNKNOWN)
+        for each in messages
+    ]
 
 
 def by_broker(of: Sequence[Place] | set[Place]) -> dict[str, list[str]]:
