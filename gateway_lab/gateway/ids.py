@@ -51,6 +51,11 @@ class MessageIds:
         return begun
 
 
+def is_random(id_: str) -> bool:
+    """Say whether an id names nothing that lasts: all others have their place before a hyphen."""
+    return "-" not in id_
+
+
 def way_suffix(*names: str | None) -> str:
     """Return what makes the id of a delivery from that of its message: the way, hashed once.
 

@@ -28,12 +28,13 @@ from gateway_lab.brokers.contract import (
 from gateway_lab.config.plan import SourcePlan
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Cause, decided_cause
+from gateway_lab.gateway.ids import is_random
 from gateway_lab.gateway.lane import Ends, Lane
 from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.retry import Backoff
 from gateway_lab.gateway.sending import Sending
 from gateway_lab.gateway.settle import Settler
-from gateway_lab.gateway.ways import ID_HEADER, Way, Ways
+from gateway_lab.gateway.ways import ID_HEADER, RANDOM_ID, Way, Ways
 from gateway_lab.gateway.window import Held, Window
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.message import Message
@@ -188,6 +189,8 @@ class Pump:
             cause = Cause(reason=reason, of_class=FailureClass.UNROUTABLE)
             return *self._letters.write(message, id_, way, cause), True
         headers = (*delivery.headers, (ID_HEADER, id_.encode()), way.header)
+        if is_random(id_):
+            headers = (*headers, RANDOM_ID)
         return (
             broker,
             Outgoing(

@@ -18,6 +18,7 @@ from tests.gateway.shop import (
     PERMANENT,
     RECEIVED,
     RETRYABLE,
+    SHOP,
     UNROUTABLE,
     Faults,
     Shop,
@@ -77,6 +78,16 @@ async def test_a_try_without_an_answer_is_repeated_under_the_same_id(faults: Fau
     first, second = shop.fetch("there", "small")
     assert header(first, "x-gw-id") == header(second, "x-gw-id")
     assert of(gateway).ambiguous == 1
+
+
+@pytest.mark.parametrize(("protocol", "kind"), [("memory", None), ("rabbitmq", b"random")])
+async def test_a_delivery_says_when_its_id_does_not_last(protocol: str, kind: bytes | None) -> None:
+    shop = Shop(SHOP.replace("{here: memory,", f"{{here: {protocol},"))
+    shop.publish([order(1)])
+    async with shop.gateway() as gateway:
+        await until(settled(gateway, 1))
+    [got] = shop.fetch("there", "small")
+    assert dict(got.headers).get("x-gw-id-kind") == kind
 
 
 async def test_nothing_is_settled_while_one_delivery_of_a_message_waits(faults: Faults) -> None:
