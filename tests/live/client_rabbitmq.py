@@ -13,7 +13,7 @@ from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from gateway_lab.messages.message import Message
-from tests.live.client_messages import LIMIT_S, Fetched, chunks, with_edge, without_edge
+from tests.live.client_messages import AT_ONCE, LIMIT_S, Fetched, chunks, with_edge, without_edge
 
 
 class RabbitmqClient:
@@ -61,7 +61,7 @@ class RabbitmqClient:
             return []
         arrived: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
         started = await self.channel.basic_consume(queue, arrived.put, no_ack=True)
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(LIMIT_S + number / AT_ONCE):
             got = [_of_rabbitmq(await arrived.get()) for _ in range(number)]
         await self.channel.basic_cancel(started.consumer_tag or "")
         while not arrived.empty():
