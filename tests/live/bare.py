@@ -34,7 +34,13 @@ class Bare(Protocol):
         """Give everything that lies in a channel; from a queue of RabbitMQ it is taken out."""
 
     def lag(self, channel: str, group: str) -> int:
-        """Return how much of a channel a group has not finished."""
+        """Return how much of a channel a group has not finished.
+
+        RabbitMQ tells only what it has handed to nobody; see `is_held`.
+        """
+
+    def is_held(self, channel: str) -> bool:
+        """Say whether somebody holds messages that `lag` does not count."""
 
 
 BARE: Mapping[str, Callable[[str], Bare]] = MappingProxyType(

@@ -77,6 +77,10 @@ class BareNats:
                     left += message.metadata.num_pending
         return found
 
+    def is_held(self, channel: str) -> bool:
+        del channel
+        return False
+
     def lag(self, channel: str, group: str) -> int:
         info = asyncio.run(self._info(channel, group))
         return (info.num_pending or 0) + (info.num_ack_pending or 0) if info else 1

@@ -9,6 +9,7 @@ from typing import Final
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from pamqp.commands import Queue
 from pamqp.common import FieldTable
 
 from tests.live.carried import chunks, read_record, write_headers
@@ -77,11 +78,15 @@ class BareRabbitmq:
     def lag(self, channel: str, group: str) -> int:
         """Count what is ready; what a gateway holds comes back when it ends."""
         del group
-        return asyncio.run(self._ready(channel))
+        return asyncio.run(self._declared(channel)).message_count or 0
 
-    async def _ready(self, name: str) -> int:
+    def is_held(self, channel: str) -> bool:
+        """Say whether it has consumers, be it ones that were killed a moment ago."""
+        return bool(asyncio.run(self._declared(channel)).consumer_count)
+
+    async def _declared(self, name: str) -> Queue.DeclareOk:
         async with self._connect() as channel:
-            return (await _look(channel, name)).declaration_result.message_count or 0
+            return (await _look(channel, name)).declaration_result
 
 
 async def _look(channel: AbstractChannel, name: str) -> AbstractQueue:

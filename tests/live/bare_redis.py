@@ -55,6 +55,10 @@ class BareRedis:
                     yield read_record(named.pop(self._field, b""), named)
                 start = b"(" + page[-1][0]
 
+    def is_held(self, channel: str) -> bool:
+        del channel
+        return False
+
     def lag(self, channel: str, group: str) -> int:
         """Count what is pending, and up to a page of what nobody has read.
 

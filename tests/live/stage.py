@@ -188,7 +188,12 @@ class Stage:
         return self._from.lag(self.channel("in"), self.name)
 
     def finish(self, *options: str) -> Books:
-        """Run a gateway until the source is read to its end, and stop it cleanly."""
+        """Run a gateway until the source is read to its end, and stop it cleanly.
+
+        It begins once the source's broker knows that those before it are gone.
+        """
+        channel = self.channel("in")
+        wait_until(lambda: not self._from.is_held(channel), f"nobody reads {channel}")
         with self.gateway(*options) as child:
             child.wait_for("started")
             return self.stop(child)
