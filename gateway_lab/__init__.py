@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway_lab.findings import Findings as Findings
     from gateway_lab.gateway.gateway import Gateway as Gateway
     from gateway_lab.lab import figures as figures
+    from gateway_lab.lab import live as live
     from gateway_lab.lab.designer import Designer as Designer
     from gateway_lab.lab.designer import design as design
     from gateway_lab.messages.mask import show_private as show_private
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from gateway_lab.recording.redrive import Redriven as Redriven
     from gateway_lab.recording.redrive import Wish as Wish
     from gateway_lab.recording.redrive import redrive as redrive
+    from gateway_lab.recording.tap import Tap as Tap
     from gateway_lab.routing.explanation import Explanation as Explanation
     from gateway_lab.routing.explanation import explain as explain
     from gateway_lab.routing.tests import run_tests as run_tests
@@ -68,6 +70,7 @@ _HOMES = {
     "Redriven": "recording.redrive",
     "Replay": "offline.summary",
     "RouteDiff": "offline.diff",
+    "Tap": "recording.tap",
     "Wish": "recording.redrive",
     "check": "offline.check",
     "check_expectations": "offline.expectations",
@@ -91,7 +94,7 @@ _HOMES = {
     "with_overlay": "config.overlay",
     "write_traffic": "captures.generate",
 }
-_MODULES = {"figures": "lab.figures"}
+_MODULES = {"figures": "lab.figures", "live": "lab.live"}
 
 __all__ = sorted([*_HOMES, *_MODULES])  # noqa: PLE0605 - one list of names is enough
 __version__ = "0.1.0"

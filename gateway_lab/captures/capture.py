@@ -93,6 +93,15 @@ class Capture:
             raise CaptureError(msg, hint=self._numbers_hint())
         return message_of(rows[0])
 
+    def messages(self) -> Iterator[Message]:
+        """Read all messages in order, such as for publishing them again.
+
+        Raises:
+            CaptureError: The file is damaged.
+        """
+        for rows in self.batches():
+            yield from map(message_of, rows.iter_rows(named=True))
+
     def places(self) -> list[str]:
         """List where the messages came from, `protocol:channel` each, as `sources=` takes it.
 

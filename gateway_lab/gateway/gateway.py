@@ -131,7 +131,12 @@ class Gateway:
         return self._version.config
 
     async def __aenter__(self) -> Self:
-        """Start every source that a router reads.
+        """Start; see `start`."""
+        await self.start()
+        return self
+
+    async def start(self) -> None:
+        """Start every source that a router reads; once, and `stop` is to be called in the end.
 
         Raises:
             BrokerError: The environment lacks an address, or it cannot be read.
@@ -142,7 +147,6 @@ class Gateway:
         self._connections.open(self._version.brokers)
         for name in self._version.reaches:
             self._running[name] = asyncio.create_task(self._run(name))
-        return self
 
     async def __aexit__(
         self,

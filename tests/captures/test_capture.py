@@ -28,6 +28,13 @@ def test_a_message_is_found_by_its_number() -> None:
     assert (message.partition, message.position) == ("2", "2")
 
 
+def test_all_messages_come_in_their_order() -> None:
+    capture = a_capture(4)
+    messages = list(capture.messages())
+    assert [each.seq for each in messages] == seqs(capture)
+    assert messages[2] == capture.message(12)
+
+
 @pytest.mark.parametrize("seq", [9, 50, -1, 2**64, 2**100])
 def test_a_number_that_nobody_has_is_told_with_those_there_are(seq: int) -> None:
     with pytest.raises(CaptureError, match=f"no message has seq {seq}\n.*from 10 to 49"):
