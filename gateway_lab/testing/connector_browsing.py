@@ -143,12 +143,11 @@ class BrowsingTests(ConnectorTests):
                 pass
         assert refused.value.failure.failure_class is FailureClass.CONFIGURATION
 
+    @pytest.mark.needs_feature("takes")
     async def test_where_looking_would_take_messages_it_is_refused(
         self, rig: Rig, broker: Broker, channel: str
     ) -> None:
         """With a hint of what to do instead."""
-        if "looks" in rig.features:
-            pytest.skip("this broker lets one look")
         with pytest.raises(BrokerError, match="takes them") as refused:
             async with browsing(broker, rig, channel):
                 pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -54,7 +54,6 @@ LARGEST_BODY_TRIED = 64 * 1024 * 1024
 class Rig(Protocol):
     """A running server, and a client of it that is not the connector."""
 
-    features: frozenset[str]
     options: object
 
     async def broker(self) -> Broker:
@@ -177,10 +176,40 @@ def classes(failures: Sequence[Failure | None]) -> list[FailureClass | None]:
     return [failure.failure_class if failure else None for failure in failures]
 
 
+def _limits(carries: Carries) -> frozenset[str]:
+    """Name what a protocol's limits let one try."""
+    tried = {
+        "body-limit": carries.body_bytes <= LARGEST_BODY_TRIED,
+        "header-limit": carries.header_bytes is not None,
+        "text-headers": not carries.binary,
+    }
+    return frozenset(name for name, is_tried in tried.items() if is_tried)
+
+
 class ConnectorTests:
-    """What the tests of a connector share; a subclass has the fixture `rig`."""
+    """What the tests of a connector share; a subclass has the fixture `rig`.
+
+    Attributes:
+        protocol: Whose connector it is.
+        features: What its broker does, of `FEATURES`; sentences about the rest are not asked.
+    """
 
     pytestmark = pytest.mark.anyio
+    protocol: ClassVar[str] = ""
+    features: ClassVar[frozenset[str]] = FEATURES
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take out what does not apply: nothing is skipped."""
+        super().__init_subclass__(**options)
+        if not cls.protocol:
+            return
+        assert cls.features <= FEATURES
+        does = cls.features | _limits(PROTOCOLS[cls.protocol].carries)
+        does |= frozenset() if "looks" in cls.features else {"takes"}
+        for name in dir(cls):
+            marks: Sequence[pytest.Mark] = getattr(getattr(cls, name), "pytestmark", ())
+            if any(each.name == "needs_feature" and each.args[0] not in does for each in marks):
+                setattr(cls, name, None)
 
     @pytest.fixture(scope="session")
     @classmethod
@@ -197,13 +226,6 @@ class ConnectorTests:
     def carries(self, broker: Broker) -> Carries:
         """Return what the protocol can carry."""
         return PROTOCOLS[broker.protocol].carries
-
-    @pytest.fixture(autouse=True)
-    def _needs(self, request: pytest.FixtureRequest, rig: Rig) -> None:
-        assert rig.features <= FEATURES
-        for mark in request.node.iter_markers("needs_feature"):
-            if mark.args[0] not in rig.features:
-                pytest.skip(f"this broker has no {mark.args[0]}")
 
     @pytest.fixture
     async def broker(self, rig: Rig) -> AsyncIterator[Broker]:

@@ -15,7 +15,6 @@ from gateway_lab.brokers.contract import (
 )
 from gateway_lab.protocols.protocol import Carries
 from gateway_lab.testing.connector_rig import (
-    LARGEST_BODY_TRIED,
     ConnectorTests,
     Rig,
     an_outgoing,
@@ -120,12 +119,11 @@ class SendingTests(ConnectorTests):
         # Two tries of one delivery: a broker that drops repeats stores each once.
         assert {each.body for each in await soon(rig.fetch(channel, 2))} == {b"0", b"5"}
 
+    @pytest.mark.needs_feature("body-limit")
     async def test_a_message_that_is_too_large_is_a_permanent_failure(
         self, rig: Rig, broker: Broker, channel: str, carries: Carries
     ) -> None:
         """Its neighbours are stored, and so is what follows."""
-        if carries.body_bytes > LARGEST_BODY_TRIED:
-            pytest.skip("the limit of this protocol is too far away")
         large = b"x" * (carries.body_bytes + 1)
         batch = [an_outgoing(channel, body) for body in (b"0", large, b"2")]
         sink = broker.sink()
@@ -133,12 +131,12 @@ class SendingTests(ConnectorTests):
         assert await soon(sink.send([an_outgoing(channel, b"3")])) == [None]
         assert {each.body for each in await soon(rig.fetch(channel, 3))} == {b"0", b"2", b"3"}
 
+    @pytest.mark.needs_feature("header-limit")
     async def test_headers_that_are_too_large_are_a_permanent_failure(
         self, rig: Rig, broker: Broker, channel: str, carries: Carries
     ) -> None:
         """A broker that would hang up never sees them."""
-        if carries.header_bytes is None:
-            pytest.skip("this protocol has no limit of its own")
+        assert carries.header_bytes is not None
         headers = tuple((f"h{n}", b"x" * 2_000) for n in range(carries.header_bytes // 2_000 + 1))
         batch = [an_outgoing(channel, b"0"), an_outgoing(channel, headers=headers)]
         sink = broker.sink()
@@ -194,12 +192,11 @@ class SendingTests(ConnectorTests):
         via = [value for name, value in got.headers if name == "via"]
         assert via == ([b"1", b"2"] if carries.repeated else [b"2"])
 
+    @pytest.mark.needs_feature("text-headers")
     async def test_a_header_of_bytes_is_refused_where_only_text_passes(
-        self, broker: Broker, channel: str, carries: Carries
+        self, broker: Broker, channel: str
     ) -> None:
         """Rather a dead letter than a value that changed."""
-        if carries.binary:
-            pytest.skip("headers of this protocol are bytes")
         sink = broker.sink()
         for value in (b"\xff", b"a\r\nb: c", b"\0", b" a", b"a ", "\u00a0a".encode()):
             batch = [an_outgoing(channel, headers=(("h", value),)), an_outgoing(channel, key=value)]

@@ -3,13 +3,16 @@
 Give it a `Rig` for your broker, and pytest runs all of it (anyio's plugin runs the async tests):
 
     class TestMyConnector(ConnectorSuite):
+        protocol = "kafka"
+        features = FEATURES - {"leases"}
+
         @pytest.fixture
         async def rig(self, my_server):
             async with my_client(my_server) as client:
                 yield MyRig(client)
 
 What a protocol cannot carry is not asked of it: `PROTOCOLS[…].carries` says what that is. What a
-broker does not do by nature is named by `Rig.features`.
+broker does not do by nature is taken out of `features`.
 """
 
 from __future__ import annotations

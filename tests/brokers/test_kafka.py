@@ -97,9 +97,6 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 class KafkaRig:
-    features = frozenset(
-        {"attempts", "crash", "cuts", "groups", "looks", "order", "stops", "unroutable"}
-    )
     options: object = SourceOptions()
 
     def __init__(self, server: KafkaServer, proxy: Proxy) -> None:
@@ -244,6 +241,11 @@ def rig(server: KafkaServer, proxy: Proxy) -> KafkaRig:
 
 
 class TestKafka(ConnectorSuite):
+    protocol = "kafka"
+    features = frozenset(
+        {"attempts", "crash", "cuts", "groups", "looks", "order", "stops", "unroutable"}
+    )
+
     @pytest.fixture
     def rig(self, rig: KafkaRig) -> KafkaRig:
         return rig

@@ -20,7 +20,6 @@ NUMBERS = count()
 
 
 class MemoryRig:
-    features = FEATURES - {"crash", "leases"}  # it ends with its process
     options = SourceOptions()
 
     def __init__(self) -> None:
@@ -62,6 +61,9 @@ class MemoryRig:
 
 
 class TestMemory(ConnectorSuite):
+    protocol = "memory"
+    features = FEATURES - {"crash", "leases"}  # it ends with its process
+
     @pytest.fixture
     def rig(self) -> MemoryRig:
         return MemoryRig()

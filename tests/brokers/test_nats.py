@@ -30,7 +30,6 @@ NUMBERS = count()
 
 
 class NatsRig:
-    features = FEATURES
     options = SourceOptions()
     lease_s = 1.5
 
@@ -106,6 +105,9 @@ def a_message(message: Msg) -> Message:
 
 
 class TestNats(ConnectorSuite):
+    protocol = "nats"
+    features = FEATURES
+
     @pytest.fixture
     async def rig(self, nats_server: NatsServer) -> AsyncIterator[NatsRig]:
         rig = NatsRig(nats_server)

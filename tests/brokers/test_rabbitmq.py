@@ -117,7 +117,6 @@ async def pump(
 
 
 class RabbitmqRig:
-    features = frozenset({"attempts", "crash", "cuts", "order", "stops", "unroutable"})
     options = SourceOptions()
 
     def __init__(self, server: RabbitmqServer, proxy: Proxy) -> None:
@@ -235,6 +234,9 @@ async def rig(rabbitmq_server: RabbitmqServer) -> AsyncIterator[RabbitmqRig]:
 
 
 class TestRabbitmq(ConnectorSuite):
+    protocol = "rabbitmq"
+    features = frozenset({"attempts", "crash", "cuts", "order", "stops", "unroutable"})
+
     @pytest.fixture
     def rig(self, rig: RabbitmqRig) -> RabbitmqRig:
         return rig

@@ -25,7 +25,6 @@ NUMBERS = count()
 
 
 class RedisRig:
-    features = FEATURES
     options = SourceOptions()
     lease_s = 1.5
 
@@ -92,6 +91,9 @@ def a_message(fields: dict[bytes, bytes]) -> Message:
 
 
 class TestRedis(ConnectorSuite):
+    protocol = "redis"
+    features = FEATURES
+
     @pytest.fixture
     async def rig(self, redis_server: RedisServer) -> AsyncIterator[RedisRig]:
         async with Redis.from_url(redis_server.url) as client:

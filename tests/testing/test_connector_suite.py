@@ -19,13 +19,12 @@ from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.memory import CARRIES, SourceOptions
 from gateway_lab.testing import connector_rig
-from gateway_lab.testing.connector_suite import FEATURES, ConnectorSuite
+from gateway_lab.testing.connector_suite import ConnectorSuite
 
 NUMBERS = count()
 
 
 class Rig:
-    features = FEATURES
     options = SourceOptions()
 
     def __init__(self) -> None:
