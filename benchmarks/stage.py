@@ -23,10 +23,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from benchmarks.table import business_capture
-from gateway_lab.brokers.addresses import address_variable
 from gateway_lab.brokers.contract import Outgoing, Place
 from gateway_lab.brokers.kafka_settings import read_settings, writing
 from gateway_lab.brokers.registry import connect
+from gateway_lab.brokers.variables import address_variable
 from gateway_lab.captures.read import scan_capture
 from gateway_lab.captures.rows import message_of
 from gateway_lab.config.canonical import canonical_json

@@ -23,12 +23,13 @@ firewall. Labels hold names of the config and fixed words, never anything of a m
 may have 8 KiB and take 5 seconds, of 32 clients at once.
 
 A source that waits for a broker is alive and not ready: a restart would not bring the broker back.
-A red source stays red until a restart, and others go on; what it read and did not settle comes
-again. So let a probe of readiness tell people, and only one of liveness end the process.
+A red source stays red until a reload or a restart, and others go on; what it read and did not
+settle comes again. So let a probe of readiness tell people, and only one of liveness end the process.
 
 The books: `messages_read_total` = `messages_settled_total` + `messages_given_back_total` +
 `in_flight_messages`, for each source; `deliveries_decided_total` = the sum of `deliveries_total`
-over its outcomes + `pending_deliveries`, for each way. The counters begin at 0 when the process starts, so alarms use `rate` and `increase`.
+over its outcomes + `pending_deliveries`, for each way. The counters begin at 0 when the process
+starts, so alarms use `rate` and `increase`.
 
 ## The metrics
 

@@ -19,16 +19,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
 from gateway_lab.brokers.tls import TlsFiles, make_context
-
-
-def address_variable(alias: str) -> str:
-    """Name the environment variable that holds the address of an alias."""
-    return f"GATEWAY_BROKER_{alias.upper()}_URL"
-
-
-def password_variable(alias: str) -> str:
-    """Name the environment variable that names the file with the password of an alias."""
-    return f"GATEWAY_BROKER_{alias.upper()}_PASSWORD_FILE"
+from gateway_lab.brokers.variables import address_variable, password_variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

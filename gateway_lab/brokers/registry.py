@@ -14,15 +14,10 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import cast
 
-from gateway_lab.brokers.addresses import (
-    GRAMMARS,
-    address_variable,
-    password_variable,
-    read_address,
-    with_password_file,
-)
+from gateway_lab.brokers.addresses import GRAMMARS, read_address, with_password_file
 from gateway_lab.brokers.contract import Broker, BrokerError, Failure, FailureClass
 from gateway_lab.brokers.memory import MemoryBroker
+from gateway_lab.brokers.variables import address_variable, password_variable
 from gateway_lab.config.durations import duration_us
 from gateway_lab.errors import MissingExtraError
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 import gateway_lab as gl
-from gateway_lab.brokers.addresses import address_variable
+from gateway_lab.brokers.variables import address_variable
 from gateway_lab.testing.sandbox import Sandbox, Started
 from gateway_lab.testing.servers import SERVERS
 
