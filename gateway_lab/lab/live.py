@@ -4,13 +4,14 @@
     brokers["stream"].create(["orders"])
     async with gl.Gateway(config, environ=brokers.environ, create_channels=True) as gateway:
         brokers["stream"].publish("orders", capture.messages())
-        await gateway.wait()
+        await gl.live.settled(gateway, capture.count)
 
 The same gateway runs on real brokers: then the addresses are in the environment of the process.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from itertools import count
@@ -22,10 +23,12 @@ from gateway_lab.brokers.memory_server import MemoryServer, server_at
 from gateway_lab.brokers.variables import address_variable
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.gateway.counters import RouterStats, SourceStats, Stats, WayStats
+from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.messages.books import Outcome
 
 _NUMBERS: Final = count()
 _TYPES: Final = {"int": pl.Int64, "float": pl.Float64}
+_TICK_S: Final = 0.02
 _WAY: Final = ["source", "router", "route", "target"]
 
 
@@ -49,6 +52,21 @@ def embedded(config: GatewayConfig) -> Embedded:
     """
     number = next(_NUMBERS)
     return Embedded({alias: f"memory://{config.name}-{number}-{alias}" for alias in config.brokers})
+
+
+async def settled(gateway: Gateway, messages: int, *, limit_s: float = 60.0) -> None:
+    """Wait until a gateway has settled so many messages since its start.
+
+    Raises:
+        TimeoutError: It did not within the limit; `sources(gateway.stats())` may say why.
+    """
+    async with asyncio.timeout(limit_s):
+        while _settled(gateway) < messages:  # noqa: ASYNC110 - books ring no bell
+            await asyncio.sleep(_TICK_S)
+
+
+def _settled(gateway: Gateway) -> int:
+    return sum(each.settled for each in gateway.stats().sources)
 
 
 def sources(stats: Stats) -> pl.DataFrame:

@@ -9,7 +9,6 @@ from polars.testing import assert_frame_equal
 
 import gateway_lab as gl
 from gateway_lab.gateway.counters import Stats
-from tests.gateway.shop import settled, until
 
 DATA = Path(__file__).parents[2] / "data"
 MESSAGES = 500
@@ -21,7 +20,7 @@ async def _run(capture: gl.Capture) -> Stats:
     brokers["stream"].create(["business-events"])
     brokers["stream"].publish("business-events", capture.messages())
     async with gl.Gateway(config, environ=brokers.environ, create_channels=True) as gateway:
-        await until(settled(gateway, MESSAGES))
+        await gl.live.settled(gateway, MESSAGES)
     return gateway.stats()
 
 
@@ -45,6 +44,15 @@ async def test_each_book_is_a_frame_that_balances() -> None:
     ends = ("delivered", "dropped", "dead_lettered", "given_back", "pending")
     for way in gl.live.ways(stats).rows(named=True):
         assert sum(way[end] for end in ends) == way["deliveries"], way
+
+
+@pytest.mark.anyio
+async def test_waiting_for_what_does_not_come_ends() -> None:
+    config = gl.read_config(DATA / "business.yaml")
+    brokers = gl.live.embedded(config)
+    async with gl.Gateway(config, environ=brokers.environ, create_channels=True) as gateway:
+        with pytest.raises(TimeoutError):
+            await gl.live.settled(gateway, 1, limit_s=0.05)
 
 
 def test_the_frames_of_nothing_have_their_columns() -> None:
