@@ -66,12 +66,14 @@ class Window:
         return room
 
     def _room(self) -> int:
-        """Sizes are known after reading only: the mean of the last batch stands for them."""
-        left = self._max_bytes - self._bytes
-        if left <= 0:
+        """Sizes are known after reading only: the mean of the last batch stands for them.
+
+        Several readers that had room at once can overfill it.
+        """
+        left, left_bytes = self._max_messages - self._messages, self._max_bytes - self._bytes
+        if left <= 0 or left_bytes <= 0:
             return 0
-        by_size = max(1, int(left / self._mean))
-        return min(READ_LIMIT, self._max_messages - self._messages, by_size)
+        return min(READ_LIMIT, left, max(1, int(left_bytes / self._mean)))
 
     @property
     def fullness(self) -> float:
