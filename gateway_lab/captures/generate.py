@@ -99,15 +99,18 @@ def _drawn(rows: pl.DataFrame, profile: TrafficProfile, draws: Draws, n: int) ->
     is_tombstone = pl.col("key").is_not_null() & draws.chance("tombstone", profile.tombstones)
     return with_headers(built, draws).with_columns(
         pl.col("key").cast(pl.Binary),
-        pl.when(~is_tombstone).then(pl.col("body").cast(pl.Binary)),
+        pl.when(~is_tombstone)
+        .then(pl.col("body").cast(pl.Binary))
+        .when(pl.col("kind") != "kafka")
+        .then(pl.lit(b"")),
     )
 
 
 def _with_broken(rows: pl.DataFrame, profile: TrafficProfile, draws: Draws) -> pl.DataFrame:
     """Break the bodies of some messages."""
-    chosen = rows.filter(
-        draws.chance("is broken", MALFORMED) & pl.col("body").is_not_null()
-    ).select("seq", "body", way=draws.number("way of breaking"))
+    chosen = rows.filter(draws.chance("is broken", MALFORMED) & (pl.col("body") != b"")).select(
+        "seq", "body", way=draws.number("way of breaking")
+    )
     bodies = [broken(body, profile.weakness, way) for _, body, way in chosen.iter_rows()]
     return rows.update(
         chosen.select("seq", body=pl.Series(bodies, dtype=pl.Binary)),

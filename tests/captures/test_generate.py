@@ -19,8 +19,8 @@ from gateway_lab.config.compile import compile_plan
 from gateway_lab.errors import CaptureError
 from gateway_lab.events.decode import InvalidBody, compile_decoder
 from gateway_lab.events.event_type import EventType
-from gateway_lab.testing.servers import KafkaServer, RabbitmqServer
-from tools.make_data import DATA, MESSAGES, SEED, write
+from gateway_lab.protocols.protocol import is_plain
+from tools.make_data import ALIASES, DATA, MESSAGES, SEED, write
 
 NAMES = sorted(PROFILES)
 
@@ -177,9 +177,31 @@ def test_a_key_stays_in_its_partition(traffic: dict[str, Capture]) -> None:
     assert counts["partition"].max() == 1
 
 
-def test_users_come_from_a_topic_and_a_queue(traffic: dict[str, Capture]) -> None:
+def test_users_come_from_a_channel_of_each_protocol(traffic: dict[str, Capture]) -> None:
     places = traffic["users"].profile().channels.select("broker", "kind", "channel").rows()
-    assert places == [("stream", "kafka", "user-events"), ("work", "rabbitmq", "user.queue")]
+    assert sorted(places) == [
+        ("cache", "redis", "user-events"),
+        ("edge", "nats", "user.events"),
+        ("stream", "kafka", "user-events"),
+        ("work", "rabbitmq", "user.queue"),
+    ]
+
+
+def test_a_user_stays_in_its_channel(traffic: dict[str, Capture]) -> None:
+    keyed = traffic["users"].frame.filter(pl.col("key").is_not_null()).collect()
+    assert keyed.group_by("key").agg(pl.col("broker").n_unique())["broker"].max() == 1
+
+
+def test_a_message_holds_only_what_its_protocol_carries(traffic: dict[str, Capture]) -> None:
+    frame = traffic["users"].frame.collect()
+    assert set(frame.filter(pl.col("body").is_null())["kind"]) == {"kafka"}
+    values = frame.explode("headers").unnest("headers").drop_nulls("name").group_by("kind")
+    binary = {
+        kind: [each for each in found["value"].to_list() if not is_plain(each)]
+        for (kind,), found in values
+    }
+    assert not binary.pop("nats")
+    assert all(binary.values())
 
 
 # --- data/ ---
@@ -187,7 +209,7 @@ def test_users_come_from_a_topic_and_a_queue(traffic: dict[str, Capture]) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_captures_in_data_are_generated_traffic_that_crossed_brokers(name: str) -> None:
-    """Positions are the brokers', and Kafka gives each message a time."""
+    """Positions are the brokers', and all of them but RabbitMQ give each message a time."""
     kept = scan_capture(DATA / f"{name}.parquet")
     kept.verify()
     made = generate_traffic(name, n=MESSAGES[name], seed=SEED).frame.collect()
@@ -197,18 +219,29 @@ def test_the_captures_in_data_are_generated_traffic_that_crossed_brokers(name: s
     assert made.filter(differing)["timestamp"].null_count() == differing.sum()
     lacking = crossed.filter(pl.col("timestamp").is_null())
     assert set(lacking["kind"]) <= {"rabbitmq"}
+    counted = crossed.filter(pl.col("kind") != "redis")
     places = pl.col("position").cast(pl.Int64).sort()
-    steps = crossed.group_by("channel", "partition").agg(places.diff().drop_nulls().unique())
+    steps = counted.group_by("kind", "channel", "partition").agg(
+        places.diff().drop_nulls().unique()
+    )
     assert steps["position"].to_list() == [[1]] * steps.height
+    milliseconds = pl.col("received").dt.epoch("ms").cast(pl.String)
+    entry_ids = pl.concat_str(milliseconds, "seq", separator="-")
+    assert (
+        crossed.filter(pl.col("kind") == "redis")
+        .select((pl.col("position") == entry_ids).all())
+        .item()
+    )
 
 
 @pytest.mark.broker
 def test_the_captures_in_data_can_be_made_again(
-    kafka_server: KafkaServer, rabbitmq_server: RabbitmqServer, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """To the last byte of each message, through real servers."""
     path = tmp_path / "users.parquet"
-    write("users", path, {"stream": kafka_server, "work": rabbitmq_server})
+    servers = {alias: request.getfixturevalue(f"{kind}_server") for alias, kind in ALIASES.items()}
+    write("users", path, servers)
     assert scan_capture(path).digest == scan_capture(DATA / "users.parquet").digest
 
 

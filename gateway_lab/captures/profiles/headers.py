@@ -6,6 +6,7 @@ import polars as pl
 
 from gateway_lab.captures.format import COLUMNS
 from gateway_lab.captures.profiles.draws import Draws, looked_up
+from gateway_lab.protocols.protocol import is_plain
 
 _CONTENT_TYPES = {
     "application/json": 90,
@@ -22,14 +23,22 @@ _FOREIGN = {
     "x-empty": b"",
 }
 
+_BINARY = [name for name, value in _FOREIGN.items() if not is_plain(value)]
+
 
 def with_headers(rows: pl.DataFrame, draws: Draws) -> pl.DataFrame:
-    """Add the column `headers`: none to four a message, among them odd and binary ones."""
+    """Add the column `headers`: none to four a message, among them odd and binary ones.
+
+    On NATS there are no binary ones: it cannot carry them.
+    """
     drawn = [
-        rows.filter(draws.chance(f"has {kind}", share)).select(
+        rows.filter(draws.chance(f"has {kind}", share))
+        .with_columns(name=name, value=value)
+        .filter((pl.col("kind") != "nats") | ~pl.col("name").is_in(_BINARY))
+        .select(
             "seq",
             pl.lit(place, pl.UInt8).alias("place"),
-            pl.struct(name=name, value=value).alias("headers"),
+            pl.struct("name", "value").alias("headers"),
         )
         for place, (kind, share, name, value) in enumerate(_drawn(draws))
     ]

@@ -27,7 +27,8 @@ class TrafficProfile:
             texts, to rows that have `seq, received, timestamp, sent` and, see `in_sessions`,
             `session, step`. What other draws begin from is best a column of its own.
         weakness: Where bodies can be broken.
-        tombstones: Share of the messages with a key that have a null body.
+        tombstones: Share of the messages with a key that have a null body, and an empty one
+            where the protocol knows no null.
     """
 
     summary: str
@@ -66,12 +67,12 @@ def kafka(channel: str, *, entity: pl.Expr, draws: Draws) -> dict[str, pl.Expr]:
     }
 
 
-def rabbitmq(queue: str) -> dict[str, pl.Expr]:
-    """Give the place of messages in a RabbitMQ queue of the broker `work`."""
+def unparted(broker: str, kind: str, channel: str) -> dict[str, pl.Expr]:
+    """Give the place of messages in a channel of a protocol that has no partitions."""
     return {
-        "broker": pl.lit("work"),
-        "kind": pl.lit("rabbitmq"),
-        "channel": pl.lit(queue),
+        "broker": pl.lit(broker),
+        "kind": pl.lit(kind),
+        "channel": pl.lit(channel),
         "partition": pl.lit(None, pl.String),
     }
 

@@ -1,4 +1,4 @@
-"""Users made, changed and removed: `user-events` on Kafka and `user.queue` on RabbitMQ.
+"""Users made, changed and removed, from a channel of each protocol.
 
 A session is one user: first created, then updated, at times deleted. See UserEvent.
 """
@@ -16,7 +16,7 @@ from gateway_lab.captures.profiles.profile import (
     json_object,
     kafka,
     quoted,
-    rabbitmq,
+    unparted,
 )
 
 _NAMES = ("ada", "bob", "chloé", "dmitri", "eve", "fatima", "grace", "jürgen", "李雷", "zoë")
@@ -35,13 +35,9 @@ def _build(rows: pl.DataFrame, draws: Draws) -> pl.DataFrame:
     )
     name = pl.concat_str(draws.pick("name", _NAMES, pl.col("session")), user)
     members = {"username": quoted(name), "action": quoted(action)}
-    queue, topic = rabbitmq("user.queue"), kafka("user-events", entity=user, draws=draws)
     return rows.with_columns(
         **{
-            **{
-                place: pl.when(from_queue).then(queue[place]).otherwise(topic[place])
-                for place in topic
-            },
+            **_place(user, from_queue, draws),
             "key": pl.when(~from_queue).then(user.cast(pl.String)),
             "body": pl.when(from_queue)
             .then(json_object(user_id=user, **members))
@@ -50,8 +46,28 @@ def _build(rows: pl.DataFrame, draws: Draws) -> pl.DataFrame:
     )
 
 
+def _place(user: pl.Expr, from_queue: pl.Expr, draws: Draws) -> dict[str, pl.Expr]:
+    """Spread users: a fifth each on RabbitMQ, NATS and Redis, the others on Kafka."""
+    topic = kafka("user-events", entity=user, draws=draws)
+    queue = unparted("work", "rabbitmq", "user.queue")
+    subject = unparted("edge", "nats", "user.events")
+    stream = unparted("cache", "redis", "user-events")
+    from_subject = draws.chance("from subject", 1 / 4, pl.col("session"))
+    from_stream = draws.chance("from stream", 1 / 3, pl.col("session"))
+    return {
+        place: pl.when(from_queue)
+        .then(queue[place])
+        .when(from_subject)
+        .then(subject[place])
+        .when(from_stream)
+        .then(stream[place])
+        .otherwise(topic[place])
+        for place in topic
+    }
+
+
 USERS = TrafficProfile(
-    summary="Users created, updated and deleted, from a topic and a queue, over one day",
+    summary="Users created, updated and deleted, on all four protocols, over one day",
     clock=Clock(hours=OFFICE),
     build=_build,
     weakness=Weakness(required="username", scalar="user_id", choice="action", number=("user_id",)),
