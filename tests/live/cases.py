@@ -61,7 +61,7 @@ def play(case: Case, source: Server, target: Server, folder: Path, *, count: int
 
 
 def _killed(case: Case, stage: Stage, count: int) -> list[Books]:
-    """Return the books of both gateways."""
+    """Return the books of all gateways, the killed one first."""
     at = {"mid_fanout": count // 14, "during_dead_letter": count // 14}
     options = (
         f"--failpoint={case.failpoint}",
@@ -72,12 +72,12 @@ def _killed(case: Case, stage: Stage, count: int) -> list[Books]:
         if case.failpoint != "during_rebalance":
             killed = first.wait_for("killed")
             first.finish()
-            return [Books(**killed["books"]), stage.finish()]
+            return [Books(**killed["books"]), *stage.finish()]
         first.wait_for("holding")
         with stage.gateway("--member=other") as second:
             killed = first.wait_for("killed")
             first.finish()
-            return [Books(**killed["books"]), stage.stop(second)]
+            return [Books(**killed["books"]), stage.stop(second), *stage.finish()]
 
 
 def bounds_of(source: str, target: str, *killed: Books) -> Bounds:

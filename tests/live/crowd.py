@@ -62,6 +62,7 @@ def join_and_leave(source: Server, target: Server, folder: Path, *, count: int) 
                 guest.finish()
         wait_until(lambda: stage.lag() == 0, "everything is read")
         books.append(stage.stop(steady))
+    books += stage.finish()
     bounds = Bounds(
         keeps_order=source.protocol == "kafka",
         one_id=source.protocol != "rabbitmq",

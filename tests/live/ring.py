@@ -25,7 +25,7 @@ from tests.live.bare import bare, wait_until
 from tests.live.bare_kafka import BareKafka
 from tests.live.ledger import Bounds, Ledger, Verdict
 from tests.live.script import LETTERS, OUT, PLAIN, Record, Script
-from tests.live.stage import GROUPS, LEASE
+from tests.live.stage import GROUPS, LEASE, TRIES
 
 PROTOCOLS: Final = ("kafka", "rabbitmq", "nats", "redis", "kafka")
 """What a message passes through."""
@@ -88,7 +88,11 @@ def seeded_faults(seed: int, *, gateways: int, brokers: int, pauses: int) -> lis
 
 
 class Hop:
-    """One gateway of the ring."""
+    """One gateway of the ring.
+
+    Attributes:
+        peak_mb: The most memory that one of its processes had when it ended.
+    """
 
     def __init__(self, number: int, folder: Path, ring: str, servers: Mapping[str, Server]) -> None:
         self.source, self.target = PROTOCOLS[number - 1], PROTOCOLS[number]
@@ -113,6 +117,7 @@ class Hop:
             "GATEWAY_MEMBER": f"hop-{number}",
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self.peak_mb = 0
 
     @property
     def _log(self) -> Path:
@@ -131,6 +136,7 @@ class Hop:
 
     def kill(self) -> None:
         """End it at once."""
+        self._note_peak()
         self._process_now().kill()
         self._process_now().wait()
 
@@ -140,6 +146,7 @@ class Hop:
         Raises:
             AssertionError: It says that something is wrong.
         """
+        self._note_peak()
         self._process_now().send_signal(signal.SIGTERM)
         code = self._process_now().wait(60)
         assert code == 0, f"hop {self._number} ended with {code}:\n{self.log_tail()}"
@@ -153,11 +160,10 @@ class Hop:
         code = self._process_now().poll()
         assert code is None, f"hop {self._number} ended with {code}:\n{self.log_tail()}"
 
-    def peak_mb(self) -> int:
-        """Return the most memory that this process has had."""
+    def _note_peak(self) -> None:
         status = Path(f"/proc/{self._process_now().pid}/status")
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
-        return int(found[1]) // 1024 if found else 0
+        self.peak_mb = max(self.peak_mb, int(found[1]) // 1024 if found else 0)
 
     def log_tail(self) -> str:
         """Return what it logged last."""
@@ -228,11 +234,10 @@ class Ring:
             for hop in self._hops:
                 hop.start()
             self._go_round(list(faults))
-            self._settle_down()
+            for number, hop in enumerate(self._hops, 1):
+                self._finish(number, hop)
             seconds = time.monotonic() - began
-            peak = max(hop.peak_mb() for hop in self._hops)
-            for hop in self._hops:
-                hop.stop()
+            peak = max(hop.peak_mb for hop in self._hops)
         finally:
             for hop in self._hops:
                 hop.end()
@@ -298,11 +303,21 @@ class Ring:
         if broker.protocol == "rabbitmq":
             wait_until(is_kept, "RabbitMQ has kept the terms of its queues")
 
-    def _settle_down(self) -> None:
-        """Wait until each hop has read everything, one behind the other."""
-        for number, hop in enumerate(self._hops, 1):
-            what = f"hop {number} has read everything"
+    def _finish(self, number: int, hop: Hop) -> None:
+        """Stop a hop that has read everything; what it gives back it reads when started again.
+
+        Those before it have been stopped, so nothing more comes.
+        """
+        channel, client = f"{self._name}.{number - 1}", self._clients[hop.source]
+        what = f"hop {number} has read everything"
+        for _ in range(TRIES):
             wait_until(partial(self._is_done, number, hop), what, limit_s=STALLED_S)
+            hop.stop()
+            wait_until(lambda: not client.is_held(channel), f"nobody reads {channel}")
+            if self._lag_of(number, hop) == 0:
+                return
+            hop.start()
+        raise TimeoutError(f"waited for this: {what}")
 
     def _is_done(self, number: int, hop: Hop) -> bool:
         hop.check()

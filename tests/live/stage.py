@@ -54,6 +54,8 @@ dead_letter: {{broker: to, channel: {name}.letters}}
 LEASE: Final = "2s"
 """How long a gateway that was killed holds what it had, at most."""
 
+TRIES: Final = 5
+
 _NUMBERS = count()
 
 
@@ -187,16 +189,25 @@ class Stage:
         """Return how much of the source is not finished."""
         return self._from.lag(self.channel("in"), self.name)
 
-    def finish(self, *options: str) -> Books:
-        """Run a gateway until the source is read to its end, and stop it cleanly.
+    def finish(self, *options: str) -> list[Books]:
+        """Run a gateway until the source is read to its end, stop it cleanly, return its books.
 
-        It begins once the source's broker knows that those before it are gone.
+        A queue of RabbitMQ looks empty as soon as everything is handed out, and what was not read
+        by then comes back when the gateway stops: then there is another one.
         """
+        books: list[Books] = []
+        while self._is_left():
+            assert len(books) < TRIES, f"{self.lag()} are left in {self.name}"
+            with self.gateway(*options) as child:
+                child.wait_for("started")
+                books.append(self.stop(child))
+        return books
+
+    def _is_left(self) -> bool:
+        """Look at the source once its broker knows that all who read it are gone."""
         channel = self.channel("in")
         wait_until(lambda: not self._from.is_held(channel), f"nobody reads {channel}")
-        with self.gateway(*options) as child:
-            child.wait_for("started")
-            return self.stop(child)
+        return self.lag() > 0
 
     def stop(self, child: Child) -> Books:
         """Let a gateway read the source to its end, stop it cleanly, and return its books."""

@@ -106,7 +106,7 @@ def test_the_gateway_keeps_what_comes_while_its_target_is_away(
         finally:
             stage.target.start()
     books = Books(**killed["books"])
-    verdict = stage.judge(bounds_of(protocol, "redis", books), (books, stage.finish()))
+    verdict = stage.judge(bounds_of(protocol, "redis", books), (books, *stage.finish()))
     assert verdict.is_clean, verdict
 
 
@@ -181,7 +181,7 @@ def test_a_mutant_that_gives_one_id_to_two_deliveries_is_convicted(
     )
     stage.publish()
     books = stage.finish("--mutant=forgetful")
-    verdict = stage.judge(Bounds(), (books,))
+    verdict = stage.judge(Bounds(), books)
     both = MESSAGES // len(MIXED) * MIXED.count("both")
     assert verdict.violations["lost"] >= both
     assert verdict.violations["books"]
