@@ -15,6 +15,7 @@ from gateway_lab.captures.judge import Judge
 from gateway_lab.config.plan import Plan
 
 _PLACE = ("broker", "kind", "channel")
+_CHANNEL = ("broker", "channel")
 _SHOWN_ROWS = 10
 _DECODE = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -26,15 +27,15 @@ class Profile:
     Attributes:
         channels: `broker, kind, channel, messages, share, first, last, per_second`; times of
             receiving, the rate between them.
-        sizes: `channel, bytes, median_bytes, p95_bytes, max_bytes` of the bodies.
-        keys: `channel, messages, without_key, distinct, top_share`: the share of messages that
-            the most frequent key has.
-        headers: `channel, name, messages, share`; names as written.
-        times: `channel, longest_gap, gap_from, without_timestamp, out_of_order, early,
+        sizes: `broker, channel, bytes, median_bytes, p95_bytes, max_bytes` of the bodies.
+        keys: `broker, channel, messages, without_key, distinct, top_share`: the share of messages
+            that the most frequent key has.
+        headers: `broker, channel, name, messages, share`; names as written.
+        times: `broker, channel, longest_gap, gap_from, without_timestamp, out_of_order, early,
             median_late, p95_late, max_late`. A gap lies between two messages received;
             out of order is the share sent before one that came earlier; late is received after
             sent, early the share that was sent after it was received.
-        bodies: `channel, body, messages, share`; body is object, other json, not json,
+        bodies: `broker, channel, body, messages, share`; body is object, other json, not json,
             not utf-8, empty or tombstone.
         sources: With a config: `source, event_type, messages, valid, invalid, share_invalid`.
         invalid: With a config: `source, event_type, reason, messages, example_seq`.
@@ -121,14 +122,14 @@ def _channels(frame: pl.LazyFrame, count: int) -> pl.DataFrame:
 def _sizes(frame: pl.LazyFrame) -> pl.DataFrame:
     size = pl.col("body").bin.size().fill_null(0)
     return (
-        frame.group_by("channel")
+        frame.group_by(_CHANNEL)
         .agg(
             bytes=size.cast(pl.UInt64).sum(),
             median_bytes=size.quantile(0.5, "nearest").cast(pl.UInt32),
             p95_bytes=size.quantile(0.95, "nearest").cast(pl.UInt32),
             max_bytes=size.max(),
         )
-        .sort("channel")
+        .sort(_CHANNEL)
         .collect()
     )
 
@@ -136,30 +137,30 @@ def _sizes(frame: pl.LazyFrame) -> pl.DataFrame:
 def _keys(frame: pl.LazyFrame) -> pl.DataFrame:
     key = pl.col("key").drop_nulls()
     return (
-        frame.group_by("channel")
+        frame.group_by(_CHANNEL)
         .agg(
             messages=pl.len(),
             without_key=(pl.col("key").null_count() / pl.len()).round(4),
             distinct=key.n_unique(),
             top_share=(key.unique_counts().max() / pl.len()).round(4),
         )
-        .sort("channel")
+        .sort(_CHANNEL)
         .collect()
     )
 
 
 def _headers(frame: pl.LazyFrame) -> pl.DataFrame:
-    items = frame.select("seq", "channel", "headers").explode("headers", empty_as_null=False)
-    named = items.select("seq", "channel", name=pl.col("headers").struct.field("name"))
+    items = frame.select("seq", *_CHANNEL, "headers").explode("headers", empty_as_null=False)
+    named = items.select("seq", *_CHANNEL, name=pl.col("headers").struct.field("name"))
     return (
         named.drop_nulls("name")
-        .group_by("channel", "name")
+        .group_by(*_CHANNEL, "name")
         .agg(messages=pl.col("seq").n_unique())
-        .join(frame.group_by("channel").agg(total=pl.len()), on="channel", nulls_equal=True)
+        .join(frame.group_by(_CHANNEL).agg(total=pl.len()), on=_CHANNEL, nulls_equal=True)
         .select(
-            "channel", "name", "messages", share=(pl.col("messages") / pl.col("total")).round(4)
+            *_CHANNEL, "name", "messages", share=(pl.col("messages") / pl.col("total")).round(4)
         )
-        .sort("channel", "messages", "name", descending=[False, True, False])
+        .sort(*_CHANNEL, "messages", "name", descending=[False, False, True, False])
         .collect()
     )
 
@@ -169,7 +170,7 @@ def _times(frame: pl.LazyFrame) -> pl.DataFrame:
     gap, late = received.diff(), received - sent
     is_behind = (sent < sent.cum_max().forward_fill().shift(1)).fill_null(value=False)
     return (
-        frame.group_by("channel")
+        frame.group_by(_CHANNEL)
         .agg(
             longest_gap=gap.max(),
             gap_from=received.shift(1).get(gap.arg_max()),
@@ -180,27 +181,28 @@ def _times(frame: pl.LazyFrame) -> pl.DataFrame:
             p95_late=late.quantile(0.95, "nearest"),
             max_late=late.max(),
         )
-        .sort("channel")
+        .sort(_CHANNEL)
         .collect()
     )
 
 
 def _bodies(frame: pl.LazyFrame) -> pl.DataFrame:
-    counts: Counter[tuple[str, str]] = Counter()
-    for batch in frame.select("channel", "body").collect_batches():
-        counts.update((channel, body_kind(body)) for channel, body in batch.iter_rows())
-    totals: Counter[str] = Counter()
-    for (channel, _), messages in counts.items():
-        totals[channel] += messages
-    rows = [(*place, n, round(n / totals[place[0]], 4)) for place, n in counts.items()]
+    counts: Counter[tuple[str | None, str, str]] = Counter()
+    for batch in frame.select(*_CHANNEL, "body").collect_batches():
+        counts.update((*channel, body_kind(body)) for *channel, body in batch.iter_rows())
+    totals: Counter[tuple[str | None, str]] = Counter()
+    for (broker, channel, _), messages in counts.items():
+        totals[broker, channel] += messages
+    rows = [(*place, n, round(n / totals[place[:2]], 4)) for place, n in counts.items()]
     schema = {
+        "broker": pl.String(),
         "channel": pl.String(),
         "body": pl.String(),
         "messages": pl.UInt32(),
         "share": pl.Float64(),
     }
     frame_of_rows = pl.DataFrame(rows, schema=schema, orient="row")
-    return frame_of_rows.sort("channel", "messages", "body", descending=[False, True, False])
+    return frame_of_rows.sort(*_CHANNEL, "messages", "body", descending=[False, False, True, False])
 
 
 def body_kind(body: bytes | None) -> str:

@@ -93,6 +93,8 @@ def over_time(result: Replay | Frame, *, every: str = "1m", title: str | None = 
 def volume(capture: Capture, *, every: str = "1m", title: str | None = None) -> Figure:
     """Draw the messages of a capture over time, by the channel they came from.
 
+    A channel that several brokers have is named with its broker.
+
     Args:
         capture: The traffic.
         every: The width of a step, such as `10s`, `1m`, `1h` or `1d`.
@@ -104,11 +106,15 @@ def volume(capture: Capture, *, every: str = "1m", title: str | None = None) -> 
     """
     require_capture(capture)
     time = pl.col("received").dt.truncate(checked_step(every))
-    counts = capture.frame.group_by(time=time, channel="channel").len("messages")
-    frame = counts.sort("time", "channel").collect()
+    counts = capture.frame.group_by("broker", "channel", time=time).len("messages")
+    is_shared = pl.col("broker").n_unique().over("channel") > 1
+    with_broker = pl.concat_str("channel", pl.lit(" of "), pl.col("broker").fill_null("no broker"))
+    channel = pl.when(is_shared).then(with_broker).otherwise("channel")
+    frame = counts.select("time", channel=channel, messages="messages").sort("time", "channel")
     title = title or "Messages over time, by channel"
-    chosen = colours(frame["channel"].drop_nulls())
-    return _stacked(frame, "channel", chosen, unit=f"messages in {every}", title=title)
+    shown = frame.collect()
+    chosen = colours(shown["channel"].drop_nulls())
+    return _stacked(shown, "channel", chosen, unit=f"messages in {every}", title=title)
 
 
 def distribution(

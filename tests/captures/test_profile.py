@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import polars as pl
 import pytest
 
+from gateway_lab.captures.generate import generate_traffic
 from gateway_lab.captures.profile import body_kind
 from tests.captures.made import START, a_capture
 from tests.captures.shop import config, messages
@@ -42,6 +44,16 @@ def test_channels_have_their_count_share_span_and_rate() -> None:
     }
 
 
+def test_channels_of_one_name_on_two_brokers_are_told_apart() -> None:
+    profile = generate_traffic("users", n=500, seed=3).profile()
+    for name in ("channels", "sizes", "keys", "headers", "times", "bodies"):
+        shared = getattr(profile, name).filter(channel="user-events")
+        assert shared["broker"].unique().sort().to_list() == ["cache", "stream"], name
+    assert profile.sizes.height == profile.keys.height == profile.times.height == 4
+    shares = profile.bodies.group_by("broker", "channel").agg(pl.col("share").sum())
+    assert shares["share"].round(3).to_list() == [1.0] * 4
+
+
 def test_sizes_count_a_tombstone_as_nothing() -> None:
     (row,) = messages("x", b"1234", None, b"12").profile().sizes.to_dicts()
     assert (row["bytes"], row["median_bytes"], row["max_bytes"]) == (6, 2, 4)
@@ -58,7 +70,7 @@ def test_keys_are_counted_and_not_shown() -> None:
 def test_a_header_repeated_in_a_message_counts_once() -> None:
     twice = [{"name": "x", "value": b"1"}] * 2
     (row,) = messages("c", b"{}", b"{}", headers=[twice, []]).profile().headers.to_dicts()
-    assert row == {"channel": "c", "name": "x", "messages": 1, "share": 0.5}
+    assert row == {"broker": "stream", "channel": "c", "name": "x", "messages": 1, "share": 0.5}
 
 
 def test_gaps_and_late_and_early_times_are_found() -> None:

@@ -172,7 +172,12 @@ def test_the_volume_of_a_capture_is_counted_by_channel_and_step() -> None:
     drawn = figures.volume(capture, every="6h")
     assert drawn.frame.columns == ["time", "channel", "messages"]
     assert drawn.frame["messages"].sum() == 500
-    assert [trace.name for trace in drawn.data] == ["user-events", "user.events", "user.queue"]
+    assert [trace.name for trace in drawn.data] == [
+        "user-events of cache",
+        "user-events of stream",
+        "user.events",
+        "user.queue",
+    ]
     assert drawn.layout.yaxis.title.text == "messages in 6h"
 
 
