@@ -107,6 +107,8 @@ class KafkaServer(Server):
             "advertised.listeners": f"PLAINTEXT://{own}",
             "log.dirs": str(data),
             "group.initial.rebalance.delay.ms": "0",
+            # Captured messages keep their times, and are older than the seven days of the default.
+            "log.retention.hours": "-1",
             "offsets.topic.num.partitions": "4",
             "offsets.topic.replication.factor": "1",
             "transaction.state.log.num.partitions": "4",
