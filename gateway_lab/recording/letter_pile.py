@@ -126,16 +126,16 @@ class Sorter:
         return message
 
     def _sort(self, raw: Message) -> Message | None:
-        if (place := (raw.channel, raw.partition)) in self._ended:
+        letter, place = read_letter(raw), (raw.channel, raw.partition)
+        if letter and letter.run == self.run:  # it failed again; counted there
+            self._end(place)
+            return None
+        if place in self._ended:
             self.piles.staying[BEHIND] += 1
             return None
-        letter = read_letter(raw)
         message = reopen(letter, self.protocols) if letter else None
         if message is None:
             return self._stay(raw, NO_LETTER, place)
-        if message.letter.run == self.run:  # it failed again; counted there
-            self._end(place)
-            return None
         if why := self._refuse(message):
             return self._stay(raw, why, place)
         self.piles.add(message)

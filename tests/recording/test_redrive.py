@@ -318,6 +318,19 @@ async def test_on_a_log_nothing_behind_a_letter_that_stays_is_touched() -> None:
     assert (await redrive(shop)).delivered == 0
 
 
+async def test_on_a_log_letters_of_the_run_itself_are_not_told_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = Shop(LOGS)
+    with pytest.MonkeyPatch.context() as patch, faulty(patch) as faults:
+        faults.judge["there"] = lambda _: PERMANENT
+        await pump(shop, [order(n, key="1") for n in (1, 2, 3)])
+    with failing(monkeypatch) as faults:
+        faults.judge["there"] = lambda _: PERMANENT
+        done = await redrive(shop)
+    assert (done.failed, dict(done.piles.staying)) == (3, {})
+
+
 async def test_it_says_so_when_a_broker_may_hold_more_than_it_hands_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
