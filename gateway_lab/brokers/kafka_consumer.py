@@ -385,14 +385,15 @@ class ConsumerThread(threading.Thread):
         deadline = time.monotonic() + _LAST_COMMIT_S
         with suppress(KafkaException, RuntimeError):
             self._commit()
-            while self._is_uncommitted() and time.monotonic() < deadline:
+            while time.monotonic() < deadline and any(
+                each.uncommitted() for each in self._partitions.values()
+            ):
                 self._consumer.poll(_POLL_S)
         with suppress(KafkaException, RuntimeError):
             self._consumer.close()
+        for each in self._partitions.values():
+            each.mark.close()
         self._wake()
-
-    def _is_uncommitted(self) -> bool:
-        return any(each.uncommitted() for each in self._partitions.values())
 
 
 def _nothing() -> None:

@@ -430,18 +430,35 @@ async def test_a_member_that_comes_again_has_its_partitions_at_once(rig: KafkaRi
         await soon(broker.close())
 
 
-async def test_a_second_process_of_the_same_name_stops_the_first(rig: KafkaRig) -> None:
+async def test_a_member_that_was_taken_for_gone_comes_back(rig: KafkaRig) -> None:
+    """A broker that was silent for a session has given the member's place away: it is fenced."""
     topic = await rig.fresh_channel()
     one, two = [await soon(rig.broker(member="gateway-0")) for _ in range(2)]
     first = await open_source(rig, one, topic)
     await rig.publish(topic, [a_message(b"1")])
     await first.bodies(1)
     second = await open_source(rig, two, topic)
-    with pytest.raises(BrokerError, match="runs as the same member"):
-        await first.bodies(2)
     await second.bodies(1)
-    await soon(one.close())
     await soon(two.close())
+    await rig.publish(topic, [a_message(b"2")])
+    assert set(await first.bodies(2)) == {b"1", b"2"}
+    await first.settle()
+    await soon(one.close())
+
+
+async def test_of_two_processes_of_one_name_one_stops(rig: KafkaRig) -> None:
+    topic = await rig.fresh_channel()
+    brokers = [await soon(rig.broker(member="gateway-0")) for _ in range(2)]
+    readings = [await open_source(rig, each, topic) for each in brokers]
+    waits = [asyncio.create_task(each.bodies(1)) for each in readings]
+    ended, _ = await asyncio.wait(waits, timeout=40, return_when=asyncio.FIRST_EXCEPTION)
+    with pytest.raises(BrokerError, match="runs as the same member"):
+        ended.pop().result()
+    [left] = [each for each in waits if not each.done()]
+    await rig.publish(topic, [a_message(b"1")])
+    assert await soon(left) == [b"1"]
+    for each in brokers:
+        await soon(each.close())
 
 
 async def test_a_lease_that_the_server_does_not_allow_stops_the_source(rig: KafkaRig) -> None:
