@@ -147,7 +147,8 @@ def _address(alias: str, protocol: str, environ: Mapping[str, str]) -> str:
     if protocol == "memory":
         return f"memory://{alias}"
     failure = Failure(FailureClass.CONFIGURATION, f"there is no address: {name} is not set")
-    hint = f"export {name}={GRAMMARS[protocol].example}, or run `gateway-lab brokers up`"
+    example = GRAMMARS[protocol].example
+    hint = f'export {name}={example}, or, to try it: eval "$(gateway-lab brokers up CONFIG)"'
     raise BrokerError(failure, where=f"broker {alias}", hint=hint)
 
 
