@@ -42,7 +42,7 @@ check: $(READY) ## Lint, types, import layers and the fast tests, within a minut
 	$(BIN)/typos
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	AGREE_PAIRS=3000 $(PYTEST) $(TESTS) -q -m "not slow and not broker" --hypothesis-profile=quick
+	AGREE_PAIRS=3000 $(PYTEST) $(TESTS) -q -m "not slow and not broker and not browser" --hypothesis-profile=quick
 
 fix: $(READY) ## Let ruff and typos repair what they can
 	$(BIN)/ruff check --fix

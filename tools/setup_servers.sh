@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the real brokers that the tests start: RabbitMQ and Redis from the system's packages,
-# Kafka's jars from Maven into ~/.cache/gateway_lab; NATS comes with requirements.lock. Done again,
-# it only looks. Without root it says what to install.
+# Kafka's jars from Maven into ~/.cache/gateway_lab; NATS comes with requirements.lock. Also the
+# browser that opens the route designer. Done again, it only looks. Without root it says what to install.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,6 +12,7 @@ need() { # need FILE PACKAGE: one of the commands of a package, or the file of o
 need redis-server redis-server
 need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 need java default-jre-headless
+need chromium chromium
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/gateway_lab/kafka"
 version=$(sed -n 's/.*<kafka.version>\(.*\)<.*/\1/p' tools/kafka/pom.xml)

@@ -4,13 +4,15 @@
 // strokes of the last 120 ms. Text of messages and configs reaches the page as text nodes alone.
 
 const TYPING_MS = 120;
-const TEXT_FIELDS = "input, textarea, select";
+const TEXT_FIELDS = "input:not([type=checkbox]), textarea";
 const OFFERED = 12;
 
 // --- making elements ---
 
 const SVG = "http://www.w3.org/2000/svg";
 const FOCUSABLE = new Set(["BUTTON", "INPUT", "TEXTAREA", "SELECT", "SUMMARY"]);
+// A notebook's own shortcuts (x cuts the cell) would work while one of these has the focus.
+const OWN_KEYS = "data-lm-suppress-shortcuts";
 
 function put(element, props, children) {
   for (const [name, value] of Object.entries(props)) {
@@ -24,13 +26,23 @@ function put(element, props, children) {
 
 function h(tag, props = {}, ...children) {
   const element = put(document.createElement(tag), props, children);
-  // A notebook's own shortcuts would cut cells while one of these has the focus.
-  if (FOCUSABLE.has(element.tagName)) element.setAttribute("data-lm-suppress-shortcuts", "true");
+  if (FOCUSABLE.has(element.tagName) || "tabIndex" in props) element.setAttribute(OWN_KEYS, "true");
   return element;
 }
 
 const s = (tag, props = {}, ...children) => put(document.createElementNS(SVG, tag), props, children);
-const button = (label, onclick, props = {}) => h("button", { type: "button", onclick, ...props }, label);
+
+// A button that is off keeps the focus: one that lost it would hand the next key to the notebook.
+const switchOff = (element, isOff) => element.setAttribute("aria-disabled", String(isOff));
+const isOff = (element) => element.getAttribute("aria-disabled") === "true";
+
+function button(label, onclick, { disabled = false, ...props } = {}) {
+  const element = h("button", { type: "button", ...props }, label);
+  element.addEventListener("click", () => isOff(element) || onclick(element));
+  switchOff(element, disabled);
+  return element;
+}
+
 const iconButton = (icon, label, onclick, props = {}) =>
   button(icon, onclick, { title: label, "aria-label": label, className: "gl-icon", ...props });
 
@@ -53,6 +65,9 @@ const toField = (ms) => new Date(ms).toISOString().slice(0, 19);
 const fromField = (text) => Date.parse(`${text}Z`);
 const names = (text) => text.split(/[\s,]+/).filter(Boolean);
 
+// Foreign text, kept from turning around what stands beside it.
+const foreign = (text, props = {}) => h("bdi", props, text);
+
 // --- one view ---
 
 class View {
@@ -60,8 +75,11 @@ class View {
     this.model = model;
     this.root = root;
     this.rows = new Map(); // "router/route" to the parts of its row, so that focus survives
+    this.opened = new Set(); // numbers of the samples that are unfolded
     this.typing = null;
     this.build();
+    this.gone = () => this.paintGone();
+    model.on("comm_live_update", this.gone);
     const painters = {
       document: () => this.paintDocument(),
       counts: () => this.paintCounts(),
@@ -85,6 +103,7 @@ class View {
 
   close() {
     clearTimeout(this.typing);
+    this.model.off("comm_live_update", this.gone);
     for (const [name, paint] of this.listeners) this.model.off(`change:${name}`, paint);
   }
 
@@ -117,6 +136,7 @@ class View {
     this.showCode = button("Code", () => this.send("code", { on: this.get("code") === null }));
     this.write = button("Write…", () => this.send("release", { on: this.get("release") === null }));
     this.said = h("span", { role: "status", className: "gl-said" });
+    this.busy = h("span", { className: "gl-working", "aria-hidden": "true" });
     this.error = h("p", { role: "alert", className: "gl-error", hidden: true });
     this.window = h("div", { className: "gl-window" });
     this.chart = h("div", { className: "gl-chart" });
@@ -129,10 +149,12 @@ class View {
     );
     this.menu = new Menu(this);
     this.root.classList.add("gl-designer");
+    this.root.tabIndex = -1; // takes the focus of what an edit removes
+    this.root.setAttribute(OWN_KEYS, "true");
     this.root.setAttribute("role", "region");
     this.root.setAttribute("aria-label", "route designer");
     this.root.append(
-      h("div", { className: "gl-bar" }, this.title, this.digest, this.undo, this.redo, this.compare, this.showCode, this.write, this.said),
+      h("div", { className: "gl-bar" }, this.title, this.digest, this.undo, this.redo, this.compare, this.showCode, this.write, this.said, this.busy),
       this.error,
       this.panels.release,
       this.panels.code,
@@ -157,6 +179,7 @@ class View {
       event.preventDefault();
       this.send(event.shiftKey ? "redo" : "undo");
     }
+    if (event.key === "Escape" && this.get("times")?.window && (!isText || this.window.contains(event.target))) this.send("window");
     const row = event.target.closest?.("tr[data-route]");
     if (event.altKey && row && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
       event.preventDefault();
@@ -181,8 +204,8 @@ class View {
 
   paintSteps() {
     const { names: steps, at } = this.get("steps");
-    this.undo.disabled = at === 0;
-    this.redo.disabled = at >= steps.length - 1;
+    switchOff(this.undo, at === 0);
+    switchOff(this.redo, at >= steps.length - 1);
     const label = (text, name) => (name ? `${text}: ${name}` : text);
     for (const [control, text, name] of [[this.undo, "undo", at ? steps[at] : ""], [this.redo, "redo", steps[at + 1]]]) {
       control.title = label(text, name);
@@ -193,9 +216,17 @@ class View {
   paintStatus() {
     const { busy, said, error } = this.get("status");
     this.root.classList.toggle("gl-busy", Boolean(busy));
-    this.said.textContent = busy ? `${busy} …` : said;
+    this.root.setAttribute("aria-busy", String(Boolean(busy)));
+    this.busy.textContent = busy ? `${busy} …` : "";
+    if (!busy) this.said.textContent = said;
     this.error.hidden = !error;
     this.error.textContent = error ? [error.message, error.hint].filter(Boolean).join(" – ") : "";
+  }
+
+  paintGone() {
+    this.root.classList.add("gl-gone");
+    this.error.hidden = false;
+    this.error.textContent = "The kernel has ended: what is shown is the last that was known. Run the cell again.";
   }
 
   // --- document: rows are made once, and changed in place ---
@@ -215,6 +246,8 @@ class View {
 
   layRouters(config) {
     const focus = focusOf(this.root);
+    if (focus) focus.next = this.renamed;
+    this.renamed = null;
     this.rows.clear();
     const sections = config.routers.map((router) => this.routerSection(router));
     this.routers.replaceChildren(...sections, this.adder("router", (name) => this.addRouter(name)));
@@ -222,9 +255,7 @@ class View {
   }
 
   routerSection(router) {
-    const head = ["", "route", "when", "to", "messages", "share", "bytes", "± base", ""].map((text) =>
-      text ? h("th", { scope: "col" }, text) : h("td", {}),
-    );
+    const head = heads(["", "route", "when", "to", "messages", "share", "bytes", "± base", ""]);
     const unmatched = h("input", { "aria-label": `targets of what ${router.name} does not match`, "data-key": `${router.name}:unmatched` });
     unmatched.addEventListener("change", () => this.edit("edit_router", [router.name], { unmatched: names(unmatched.value) }));
     this.menu.offerTargets(unmatched);
@@ -268,6 +299,7 @@ class View {
     const problem = h("div", { className: "gl-problem", id: `gl-${Math.random().toString(36).slice(2)}` });
     when.setAttribute("aria-describedby", problem.id);
     const cells = Object.fromEntries(["messages", "share", "bytes", "delta"].map((name) => [name, h("td", { className: `gl-number gl-${name}` })]));
+    const look = this.counter(cells.messages, label, { router: router.name, route: route.name });
     const handle = h("td", { className: "gl-handle", draggable: true, title: "drag to move", "aria-hidden": "true" }, "⠿");
     const row = h(
       "tr",
@@ -278,13 +310,12 @@ class View {
       h("td", { className: "gl-to" }, to),
       cells.messages, cells.share, cells.bytes, cells.delta,
       h("td", { className: "gl-actions" },
-        iconButton("Look", `messages of ${label}`, () => this.look({ router: router.name, route: route.name })),
         iconButton("↑", `move ${label} up`, () => this.move(...args, -1)),
         iconButton("↓", `move ${label} down`, () => this.move(...args, 1)),
         iconButton("✕", `remove ${label}`, () => this.edit("remove_route", args))),
     );
     this.draggable(handle, row, args);
-    this.rows.set(label, { row, enabled, when, to, problem, cells });
+    this.rows.set(label, { row, enabled, when, to, problem, cells, look });
     return row;
   }
 
@@ -304,12 +335,24 @@ class View {
     });
   }
 
+  // A count is a button: it shows samples of what it counts.
+  counter(cell, what, select) {
+    const look = button("", () => this.look(select), { className: "gl-count", title: `samples of ${what}`, "data-key": `${what}:samples` });
+    cell.append(look);
+    return (count) => {
+      look.textContent = number(count);
+      look.setAttribute("aria-label", `${number(count)}, samples of ${what}`);
+    };
+  }
+
   renamer(kind, args, name, tag) {
     const field = h("input", { className: "gl-rename", value: name, size: Math.max(6, name.length), "aria-label": `name of ${kind} ${name}`, "data-key": `${args.join("/")}:name` });
     field.addEventListener("change", () => {
       const wanted = field.value.trim();
       field.value = name;
-      if (wanted !== name) this.edit(`rename_${kind}`, [...args, wanted]);
+      if (wanted === name) return;
+      this.renamed = `${[...args.slice(0, -1), wanted].join("/")}:name`;
+      this.edit(`rename_${kind}`, [...args, wanted]);
     });
     return h(tag, { className: "gl-named" }, field);
   }
@@ -360,9 +403,7 @@ class View {
     if (shape === this.targetShape) return;
     this.targetShape = shape;
     const focus = focusOf(this.root);
-    const head = ["target", "broker", "channel", "deliveries", "delivered", "dead letters", "bytes", "± base", ""].map((text) =>
-      text ? h("th", { scope: "col" }, text) : h("td", {}),
-    );
+    const head = heads(["target", "broker", "channel", "deliveries", "delivered", "dead letters", "bytes", "± base", ""]);
     this.targetCells = new Map();
     const ends = ["drop", "dead_letter"].map((name) => this.endRow(name));
     const body = h("tbody", {}, config.targets.map((target) => this.targetRow(target, config.brokers)), ends);
@@ -386,22 +427,20 @@ class View {
       h("td", { className: "gl-name" }, swatch, this.renamer("target", [target.name], target.name, "span")),
       h("td", {}, broker),
       h("td", {}, channel),
-      this.numbersOf(target.name),
+      this.numbersOf(target.name, { target: target.name }),
       h("td", { className: "gl-actions" },
-        iconButton("Look", `messages to ${target.name}`, () => this.look({ target: target.name })),
         iconButton("✕", `remove target ${target.name}`, () => this.edit("remove_target", [target.name]))),
     );
   }
 
   endRow(name) {
     const look = name === "drop" ? { target: "drop" } : { outcome: "dead_lettered" };
-    return h("tr", { "data-target": name, className: "gl-rest" }, h("td", { colSpan: 3 }, name), this.numbersOf(name),
-      h("td", { className: "gl-actions" }, iconButton("Look", `messages that end in ${name}`, () => this.look(look))));
+    return h("tr", { "data-target": name, className: "gl-rest" }, h("td", { colSpan: 3 }, name), this.numbersOf(name, look), h("td", {}));
   }
 
-  numbersOf(name) {
+  numbersOf(name, select) {
     const cells = ["deliveries", "delivered", "dead_lettered", "bytes", "delta"].map((key) => h("td", { className: `gl-number gl-${key}` }));
-    this.targetCells.set(name, cells);
+    this.targetCells.set(name, { look: this.counter(cells[0], `target ${name}`, select), cells: cells.slice(1) });
     return cells;
   }
 
@@ -413,7 +452,7 @@ class View {
     for (const [key, row] of this.rows) {
       if (row.cells) {
         const found = counts.routes[key] ?? {};
-        row.cells.messages.textContent = number(found.messages);
+        row.look(found.messages);
         row.cells.messages.title = found.undecided ? `${number(found.undecided)} undecided: a value was missing` : "";
         row.cells.messages.classList.toggle("gl-undecided", Boolean(found.undecided));
         row.cells.share.textContent = percent(found.share);
@@ -425,9 +464,10 @@ class View {
         row.delta.textContent = signed(found.delta);
       }
     }
-    for (const [name, cells] of this.targetCells ?? []) {
+    for (const [name, { look, cells }] of this.targetCells ?? []) {
       const found = counts.targets[name] ?? {};
-      const shown = [number(found.deliveries), number(found.delivered), number(found.dead_lettered), size(found.bytes), signed(found.delta)];
+      look(found.deliveries);
+      const shown = [number(found.delivered), number(found.dead_lettered), size(found.bytes), signed(found.delta)];
       cells.forEach((cell, at) => { cell.textContent = shown[at]; });
     }
   }
@@ -441,7 +481,7 @@ class View {
       row.when.setAttribute("aria-invalid", String(mine.some((each) => each.severity === "error" && each.field === "when")));
     }
     const items = problems.map((each) => h("li", { className: `gl-${each.severity}` }, h("code", {}, each.code), ` ${each.where}: `, problemLine(each)));
-    this.problems.replaceChildren(...(items.length ? items : [h("li", {}, "none")]));
+    this.problems.replaceChildren(...(items.length ? items : [h("li", { className: "gl-quiet" }, "none: this config is fine")]));
   }
 
   // --- flow and time ---
@@ -458,7 +498,7 @@ class View {
     const times = this.get("times");
     if (!times) {
       this.chart.replaceChildren();
-      this.window.replaceChildren("no messages");
+      this.window.replaceChildren(h("span", { className: "gl-quiet" }, this.get("counts").messages ? "drawing the time chart …" : "the capture has no messages: all counts are of none"));
       return;
     }
     const end = times.from_ms + times.length * times.step_ms;
@@ -473,9 +513,16 @@ class View {
     };
     start.addEventListener("change", commit);
     stop.addEventListener("change", commit);
+    const show = (isPending, a, b) => {
+      [start.value, stop.value] = [toField(a), toField(b)];
+      this.window.classList.toggle("gl-pending", isPending);
+      pending.textContent = isPending ? "pending: counted when you let go" : "";
+    };
+    const pending = h("span", { className: "gl-quiet" });
     const focus = focusOf(this.root);
-    this.window.replaceChildren("from ", start, " until ", stop, " UTC ", button("All", () => this.send("window"), { disabled: !times.window, "aria-label": "look at all messages" }));
-    this.chart.replaceChildren(drawTimes(times, set, () => this.send("window")));
+    this.window.classList.remove("gl-pending");
+    this.window.replaceChildren("from ", start, " until ", stop, " UTC ", button("All", () => this.send("window"), { disabled: !times.window, title: "look at all messages (Esc)" }), pending);
+    this.chart.replaceChildren(drawTimes(times, { set, show, clear: () => this.send("window") }));
     restore(this.root, focus);
   }
 
@@ -483,8 +530,10 @@ class View {
 
   panel(name, value, children) {
     const panel = this.panels[name];
+    const focus = panel.contains(this.root.getRootNode().activeElement) ? focusOf(this.root) : null;
     panel.hidden = value === null;
     panel.replaceChildren(...(value === null ? [] : children(value)).filter(Boolean));
+    restore(this.root, focus);
   }
 
   paintSamples() {
@@ -494,7 +543,7 @@ class View {
       const page = (to) => this.send("select", { select: samples.select, page: to });
       return [
         h("h3", {}, `Messages of ${told}`),
-        samples.rows.length ? null : h("p", {}, "none here"),
+        samples.rows.length ? null : h("p", { className: "gl-quiet" }, "None in this window."),
         ...samples.rows.map((row) => this.sampleCard(row, why && why.seq === row.seq ? why : null)),
         h("div", { className: "gl-bar" },
           button("Previous", () => page(samples.page - 1), { disabled: samples.page === 0 }),
@@ -505,22 +554,26 @@ class View {
   }
 
   sampleCard(row, why) {
-    const place = `#${row.seq} ${clock(Date.parse(row.received))} ${row.source} → ${row.target}${row.channel ? ` (${row.channel})` : ""}`;
-    return h(
-      "article",
-      { className: "gl-sample" },
-      h("div", { className: "gl-bar" }, h("strong", {}, place), h("span", { className: "gl-quiet" }, `${row.outcome}${row.reason ? `: ${row.reason}` : ""}`),
-        button("Why?", () => this.send("explain", { seq: why ? null : row.seq }), { "aria-expanded": String(Boolean(why)), "aria-label": `why message ${row.seq} goes there` }),
-        button("Copy", () => navigator.clipboard?.writeText(row.body ?? ""), { "aria-label": `copy message ${row.seq}` })),
-      h("pre", { tabIndex: 0, "aria-label": `body of message ${row.seq}` }, pretty(row.body)),
-      why ? h("pre", { className: "gl-why", tabIndex: 0, "aria-label": "explanation" }, why.text) : null,
-    );
+    const line = h("summary", {},
+      h("span", { className: "gl-quiet" }, `#${row.seq} ${clock(Date.parse(row.received))} `),
+      h("strong", {}, `${row.source} → ${row.target} `),
+      row.channel ? foreign(row.channel, { className: "gl-quiet" }) : null,
+      row.outcome === "delivered" ? null : h("span", { className: "gl-warning" }, ` ${row.outcome}${row.reason ? `: ${row.reason}` : ""}`),
+      foreign(row.body ?? "no body", { className: "gl-preview" }));
+    const fold = h("details", { open: this.opened.has(row.seq) }, line,
+      h("pre", { tabIndex: 0, role: "region", "aria-label": `body of message ${row.seq}` }, pretty(row.body)));
+    fold.addEventListener("toggle", () => this.opened[fold.open ? "add" : "delete"](row.seq));
+    return h("article", { className: "gl-sample", "aria-label": `message ${row.seq}` },
+      h("div", { className: "gl-line" }, fold,
+        button("Why?", () => this.send("explain", { seq: why ? null : row.seq }), { "aria-expanded": String(Boolean(why)), "aria-label": `Why? message ${row.seq} goes there` }),
+        copier("Copy", () => row.body ?? "", `Copy message ${row.seq}`)),
+      why ? h("pre", { className: "gl-why", tabIndex: 0, role: "region", "aria-label": `why message ${row.seq} goes there` }, why.text) : null);
   }
 
   paintComparison() {
     const found = this.get("comparison");
     this.compare.setAttribute("aria-pressed", String(found !== null));
-    this.panel("comparison", found, (told) => [
+    this.panel("comparison", found, (told) => !told.changed && !told.config.length ? [h("p", { className: "gl-quiet" }, "The draft does what the base does.")] : [
       h("h3", {}, `${number(told.changed)} deliveries differ from the base (${percent(told.share)})`),
       told.flow.nodes.length ? drawFlow(told.flow, "from the target of the base to that of the draft", () => {}) : null,
       table("what differs, by router", told.summary),
@@ -533,8 +586,8 @@ class View {
     const code = this.get("code");
     this.showCode.setAttribute("aria-pressed", String(code !== null));
     this.panel("code", code, (text) => [
-      h("pre", { tabIndex: 0, "aria-label": "Python that makes this config" }, text),
-      button("Copy", () => navigator.clipboard?.writeText(text), { "aria-label": "copy the code" }),
+      h("pre", { tabIndex: 0, role: "region", "aria-label": "Python that makes this config" }, text),
+      copier("Copy", () => text, "Copy the code"),
     ]);
   }
 
@@ -545,7 +598,7 @@ class View {
       h("h3", {}, `Write ${told.path}`),
       told.is_changed ? h("p", { className: "gl-error" }, "Somebody else changed this file since it was opened. Their changes are shown as removed below.") : null,
       ...told.refused.map((text) => h("p", { className: "gl-error" }, text)),
-      told.diff ? h("pre", { className: "gl-diff", tabIndex: 0, "aria-label": "what changes in the file" }, ...diffLines(told.diff)) : h("p", {}, "The file says this already."),
+      told.diff ? h("pre", { className: "gl-diff", tabIndex: 0, role: "region", "aria-label": "what changes in the file" }, ...diffLines(told.diff)) : h("p", {}, "The file says this already."),
       h("div", { className: "gl-bar" },
         button(told.is_changed ? "Replace their changes" : "Write", () => this.send("write", { path: told.path, replace: told.is_changed }), { disabled: told.refused.length > 0 || !told.diff }),
         button("Close", () => this.send("release", { on: false })),
@@ -578,7 +631,7 @@ class Menu {
 
   rules(field) {
     const before = field.value.slice(0, field.selectionStart);
-    const hints = this.view.get("hints");
+    const hints = { fields: [], settings: [], message: [], functions: [], ...this.view.get("hints") };
     const asked = before.match(/([a-z_][\w.]*)\s*(?:=|<>|in\s*\((?:[^()]*,)?)\s*('?[^'\s,)]*)$/i);
     const known = asked && hints.fields.find((each) => each.path === asked[1]);
     if (known && known.values.length) return this.matching(before.length - asked[2].length, known.values, field);
@@ -594,7 +647,8 @@ class Menu {
   }
 
   attach(field, find) {
-    put(field, { role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": this.id, autocomplete: "off" }, []);
+    const isLine = field.tagName === "INPUT"; // a text of several lines is no combobox
+    put(field, { ...(isLine ? { role: "combobox", "aria-expanded": "false" } : {}), "aria-autocomplete": "list", "aria-controls": this.id, autocomplete: "off" }, []);
     field.addEventListener("input", () => this.open(field, find()));
     field.addEventListener("blur", () => this.close());
     field.addEventListener("keydown", (event) => {
@@ -622,8 +676,12 @@ class Menu {
     this.element.style.left = `${box.left - root.left}px`;
     this.element.style.top = `${box.bottom - root.top}px`;
     this.element.hidden = false;
-    field.setAttribute("aria-expanded", "true");
+    this.expanded(true);
     this.point(-1);
+  }
+
+  expanded(isOpen) {
+    if (this.field?.hasAttribute("aria-expanded")) this.field.setAttribute("aria-expanded", String(isOpen));
   }
 
   point(at) {
@@ -642,7 +700,7 @@ class Menu {
   }
 
   close() {
-    this.field?.setAttribute("aria-expanded", "false");
+    this.expanded(false);
     this.field?.removeAttribute("aria-activedescendant");
     this.field = null;
     this.element.hidden = true;
@@ -653,25 +711,44 @@ class Menu {
 
 function drawFlow(flow, label, look) {
   const margin = 8;
-  const picture = s("svg", { viewBox: `0 0 ${flow.width + 170} ${flow.height + 2 * margin}`, role: "img", "aria-label": label });
+  const picture = s("svg", { viewBox: `0 0 ${flow.width + 170} ${flow.height + 2 * margin}`, ...(look ? { role: "group" } : { role: "img" }), "aria-label": label });
   const inner = s("g", { transform: `translate(${margin} ${margin})` });
+  const asked = (select, told, tag, props, ...children) =>
+    look && Object.keys(select).length
+      ? s(tag, { ...props, role: "button", tabindex: -1, [OWN_KEYS]: "true", "aria-label": `Samples: ${told}`, onclick: () => look(select) }, ...children)
+      : s(tag, props, ...children);
   for (const link of flow.links) {
-    inner.append(s("path", { d: link.d, fill: "none", stroke: link.colour, "stroke-width": link.width, class: "gl-link", onclick: () => look(link.select) },
-      s("title", {}, `${link.title}: ${number(link.messages)}`)));
+    const told = `${link.title}: ${number(link.messages)}`;
+    inner.append(asked(link.select, told, "path", { d: link.d, fill: "none", stroke: link.colour, "stroke-width": link.width, class: "gl-link" }, s("title", {}, told)));
   }
   for (const node of flow.nodes) {
-    const isAsked = Object.keys(node.select).length > 0;
-    inner.append(s("g", { class: isAsked ? "gl-node" : "", ...(isAsked ? { onclick: () => look(node.select) } : {}) },
+    const told = `${node.kind} ${node.label}: ${number(node.messages)}`;
+    inner.append(asked(node.select, told, "g", { class: "gl-node" },
       s("rect", { x: node.x, y: node.y, width: node.w, height: node.h, fill: node.colour }),
       s("text", { x: node.x + node.w + 4, y: node.y + node.h / 2 + 4 }, `${node.label} ${number(node.messages)}`),
-      s("title", {}, `${node.kind} ${node.label}: ${number(node.messages)}`)));
+      s("title", {}, told)));
   }
   picture.append(inner);
+  if (look) walkable(inner);
   return picture;
 }
 
-function drawTimes(times, set, clear) {
-  const [width, height] = [1000, 90];
+// One stop of the Tab key for the whole picture; arrows go on from there.
+function walkable(inner) {
+  const stops = [...inner.querySelectorAll(".gl-node[role], .gl-link[role]")].sort((a, b) => b.classList.contains("gl-node") - a.classList.contains("gl-node"));
+  stops[0]?.setAttribute("tabindex", "0");
+  inner.addEventListener("keydown", (event) => {
+    const at = stops.indexOf(event.target);
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (event.key === "Enter" || event.key === " ") event.target.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    else if (by) stops[(at + by + stops.length) % stops.length].focus();
+    else return;
+    event.preventDefault();
+  });
+}
+
+function drawTimes(times, { set, show: tell, clear }) {
+  const [width, height, grip] = [1000, 90, 8];
   const step = width / times.length;
   const totals = Array.from({ length: times.length }, (_, at) => times.series.reduce((sum, each) => sum + each.counts[at], 0));
   const scale = height / Math.max(1, ...totals);
@@ -694,21 +771,48 @@ function drawTimes(times, set, clear) {
     const box = picture.getBoundingClientRect();
     return Math.min(width, Math.max(0, ((event.clientX - box.left) / box.width) * width));
   };
+  const toMs = (x) => Math.round(times.from_ms + (x / width) * span);
+  // Close to an edge of the window, that edge is taken; elsewhere a new window begins.
+  const grasp = (x) => {
+    const edges = (times.window ?? []).map(toX);
+    const near = edges.findIndex((edge) => Math.abs(edge - x) < grip);
+    return near < 0 ? x : edges[1 - near];
+  };
   let start = null;
   picture.addEventListener("pointerdown", (event) => {
-    start = at(event);
+    start = grasp(at(event));
     picture.setPointerCapture(event.pointerId);
     event.preventDefault();
   });
-  picture.addEventListener("pointermove", (event) => start !== null && show(start, at(event)));
+  picture.addEventListener("pointermove", (event) => {
+    if (start === null) return;
+    const [a, b] = [start, at(event)].sort((one, other) => one - other);
+    show(a, b);
+    tell(true, toMs(a), toMs(b));
+  });
   picture.addEventListener("pointerup", (event) => {
     const end = at(event);
-    const toMs = (x) => Math.round(times.from_ms + (x / width) * span);
+    if (start === null) return;
     if (Math.abs(end - start) > 3) set(toMs(start), toMs(end));
     else clear();
     start = null;
   });
   return picture;
+}
+
+const MEANINGS = { "± base": "more or fewer than with the base config" };
+const heads = (texts) => texts.map((text) => (text ? h("th", { scope: "col", className: `gl-head-${text}`, title: MEANINGS[text] ?? "" }, text) : h("td", {})));
+
+function copier(label, text, name) {
+  return button(label, async (element) => {
+    try {
+      await navigator.clipboard.writeText(text());
+      element.textContent = "Copied";
+    } catch {
+      element.textContent = "Not allowed";
+    }
+    setTimeout(() => { element.textContent = label; }, 1500);
+  }, { "aria-label": name });
 }
 
 function table(label, rows) {
@@ -749,14 +853,19 @@ function grow(field) {
 
 function focusOf(root) {
   const element = root.getRootNode().activeElement;
-  return element && root.contains(element) ? element.getAttribute("data-key") ?? element.getAttribute("aria-label") : null;
+  return element && root.contains(element) ? { key: keyOf(element) } : null;
 }
 
-function restore(root, key) {
-  if (!key) return;
-  const found = [...root.querySelectorAll("[data-key], [aria-label]")].find((each) => (each.getAttribute("data-key") ?? each.getAttribute("aria-label")) === key);
-  found?.focus({ preventScroll: true });
+// Gives the focus back to the thing of the same name; what is gone leaves it to the whole panel,
+// for outside of it the next key would be the notebook's.
+function restore(root, focus) {
+  if (!focus || root.contains(root.getRootNode().activeElement)) return;
+  const all = [...root.querySelectorAll("[data-key], [aria-label], button")];
+  const found = all.find((each) => keyOf(each) === focus.key) ?? all.find((each) => keyOf(each) === focus.next);
+  (found ?? root).focus({ preventScroll: true });
 }
+
+const keyOf = (element) => element.getAttribute("data-key") ?? element.getAttribute("aria-label") ?? element.textContent;
 
 export default {
   render({ model, el }) {

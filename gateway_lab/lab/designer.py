@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -30,6 +31,18 @@ except ImportError as error:
 _HERE: Final = Path(__file__).parent
 VIEW: Final = "application/vnd.jupyter.widget-view+json"
 _QUIET: Final[Mapping[str, Any]] = {"busy": None, "said": "", "error": None}
+
+_BUSY: Final = {
+    "compare": "comparing with the base",
+    "explain": "explaining",
+    "release": "comparing with the file",
+    "select": "looking for messages",
+    "write": "writing",
+}
+"""What is said while a command is under way; of all others: counting."""
+
+PAUSE_S: Final = 0.2
+"""Without a further edit, after which what takes longer than counts is shown."""
 
 
 def design(config: GatewayConfig, capture: Capture, base: GatewayConfig | None = None) -> Designer:
@@ -92,7 +105,8 @@ class Designer(anywidget.AnyWidget):
             "release": self._release,
             "write": self._write,
         }
-        self.hints = hints(draft.config, draft.capture)
+        self._waiting: asyncio.TimerHandle | None = None
+        self._bars: tuple[Replay, Any] | None = None
         self._show()
         self.on_msg(self._heard)
 
@@ -166,18 +180,42 @@ class Designer(anywidget.AnyWidget):
     # --- what is shown ---
 
     def _show(self) -> None:
-        """Show everything anew; the counts first, they are waited for."""
+        """Show everything anew: at once what is waited for, the rest in a pause."""
         draft = self.draft
         self.document = pieces.document(draft)
         self.counts = pieces.counts(draft)
-        self.problems = pieces.problems(draft)
         self.steps = {"names": list(draft.history), "at": draft.at}
+        self.problems = pieces.problems(draft)
         self.flow = pieces.picture(replay_flow(draft.replay))
-        self.times = pieces.times(draft)
-        self._sample_again()
         self.why = self.release = self.code = None
+        self._in_a_pause(self._show_rest)
+
+    def _in_a_pause(self, work: Callable[[], None]) -> None:
+        """Work once no edit has come for a while; without an event loop nobody edits meanwhile."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            work()
+        else:
+            self._waiting = loop.call_later(PAUSE_S, work)
+
+    def _show_rest(self) -> None:
+        self._sample_again()
+        self.times = self._times()
+        if not self.hints:
+            self.hints = hints(self.draft.config, self.draft.capture)
         if self.comparison is not None:
             self._compare({"on": True})
+
+    def _times(self) -> pieces.Json | None:
+        """Tell the time chart; a window alone draws no bar anew."""
+        whole = self.draft.whole
+        if self._bars is None or self._bars[0] is not whole:
+            self._bars = (whole, pieces.bars(whole))
+        bars = self._bars[1]
+        return None if bars is None else {**bars, "window": pieces.window(self.draft)}
 
     def _sample_again(self) -> None:
         """Show the samples of the same flow, unless an edit has removed what was asked for."""
@@ -192,9 +230,11 @@ class Designer(anywidget.AnyWidget):
 
     def _heard(self, _: object, content: dict[str, Any], __: object) -> None:
         """Do what a view asks for; what cannot be is told, never raised."""
-        self.status = dict(_QUIET)
+        self.status = {**_QUIET, "busy": _BUSY.get(content.get("do", ""), "counting")}
         try:
             self._do(dict(content))
+            if self.status["busy"]:
+                self.status = dict(_QUIET)
         except GatewayLabError as error:
             self._refuse(error.problem, error.hint)
         except (KeyError, TypeError, ValueError) as error:
@@ -239,7 +279,7 @@ class Designer(anywidget.AnyWidget):
         if not asked["on"]:
             self.comparison = None
             return
-        self.status = {**_QUIET, "busy": "comparing with the base"}
+        self.status = {**_QUIET, "busy": _BUSY["compare"]}
         found = self.draft.diff()
         self.comparison = pieces.comparison(found, diff_flow(found, self.draft.config))
         self._say(f"{self.comparison['changed']:,} deliveries differ from the base")

@@ -81,8 +81,8 @@ class Draft:
         self._at = 0
         self._typed: GatewayConfig | None = None
         self._window: tuple[datetime, datetime] | None = None
-        self._base_whole = replay(self.base, capture)
-        self._whole = self._base_whole
+        self._base_whole = self._base_replay = replay(self.base, capture)
+        self._whole = self._replay = self._base_whole
         self._look()
 
     # --- what it is ---
@@ -197,7 +197,8 @@ class Draft:
     @window.setter
     def window(self, window: tuple[datetime | str, datetime | str] | None) -> None:
         self._window = None if window is None else (as_utc(window[0]), as_utc(window[1]))
-        self._look_through()
+        self._base_replay = self._seen(self._base_whole)
+        self._replay = self._seen(self._whole)
 
     def diff(self) -> RouteDiff:
         """Compare the base with the last config without errors, over the whole capture."""
@@ -264,15 +265,11 @@ class Draft:
         self._is_stale = compile_plan(self.config).plan is None
         if not self._is_stale and self._whole.config != self.config:
             self._whole = replay(self.config, self.capture)
-        self._look_through()
+            self._replay = self._seen(self._whole)
 
-    def _look_through(self) -> None:
-        """Narrow both replays down to the window."""
-        if self._window is None:
-            self._replay, self._base_replay = self._whole, self._base_whole
-        else:
-            self._replay = self._whole.between(*self._window)
-            self._base_replay = self._base_whole.between(*self._window)
+    def _seen(self, whole: Replay) -> Replay:
+        """Narrow a replay down to the window."""
+        return whole if self._window is None else whole.between(*self._window)
 
 
 def _read(file: Path) -> str | None:

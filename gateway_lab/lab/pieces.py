@@ -195,22 +195,26 @@ def picture(drawn: Layout) -> Json:
     }
 
 
-def times(draft: Draft) -> Json | None:
-    """Count deliveries over all of the time, by target; None for a capture without messages."""
-    first, last = draft.capture.span
+def bars(result: Replay) -> Json | None:
+    """Count deliveries over time, by target; None for a capture without messages."""
+    first, last = result.capture.span
     if first is None or last is None:
         return None
     step_s = _step_s((last - first).total_seconds())
-    frame = draft.whole.over_time(f"{step_s}s")
+    frame = result.over_time(f"{step_s}s")
     start_s = int(first.timestamp()) // step_s * step_s
     length = int(last.timestamp()) // step_s - start_s // step_s + 1
     return {
         "from_ms": start_s * 1000,
         "step_ms": step_s * 1000,
         "length": length,
-        "series": list(_series(frame, draft.whole.config, (start_s, step_s, length))),
-        "window": None if draft.window is None else [_ms(each) for each in draft.window],
+        "series": list(_series(frame, result.config, (start_s, step_s, length))),
     }
+
+
+def window(draft: Draft) -> list[int] | None:
+    """Tell from when and until when messages are looked at; None: all."""
+    return None if draft.window is None else [_ms(each) for each in draft.window]
 
 
 def _series(
