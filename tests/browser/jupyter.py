@@ -111,8 +111,8 @@ class Lab:
         """The notebook's cells."""
         return self.page.locator(".jp-Notebook .jp-Cell")
 
-    def run(self, cell: int) -> None:
-        """Run a cell that shows a designer, and wait for a new one."""
+    def run(self, cell: int, *, until: str = ".gl-times") -> None:
+        """Run a cell that shows a designer, and wait for a part of a new one."""
         self.page.evaluate(
             "for (const each of document.querySelectorAll('.gl-designer')) each.dataset.old = ''"
         )
@@ -127,7 +127,7 @@ class Lab:
             with suppress(AssertionError):
                 expect(prompt).not_to_have_text(before, timeout=TRY_MS)
                 break
-        self.page.wait_for_selector(f"{DESIGNER} .gl-times", timeout=READY_MS)
+        self.page.wait_for_selector(f"{DESIGNER} {until}", timeout=READY_MS)
 
     @property
     def designer(self) -> Locator:
