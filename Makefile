@@ -16,7 +16,7 @@ NBVAL := --nbval --nbval-current-env --nbval-sanitize-with=tests/nbval.cfg \
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers lab test check fix notebooks regen docs bench agree chaos lock hooks clean
+.PHONY: help setup servers lab test check fix notebooks regen docs pictures bench agree chaos lock hooks clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ regen: $(READY) ## Run the notebooks and write their outputs anew, the same byte
 
 docs: $(READY) ## Write the generated pages anew: environment.yml and docs/
 	$(BIN)/python -m tools.docs
+
+pictures: servers ## Make the pictures of the route designer anew, in a real JupyterLab
+	$(BIN)/python -m tools.pictures
 
 bench: $(READY) ## Measure: ratios within one run, as a table
 	$(BIN)/python -m benchmarks

@@ -801,7 +801,8 @@ function drawTimes(times, { set, show: tell, clear }) {
 }
 
 const MEANINGS = { "± base": "more or fewer than with the base config" };
-const heads = (texts) => texts.map((text) => (text ? h("th", { scope: "col", className: `gl-head-${text}`, title: MEANINGS[text] ?? "" }, text) : h("td", {})));
+const COUNTED = new Set(["messages", "share", "bytes", "± base", "deliveries", "delivered", "dead letters"]);
+const heads = (texts) => texts.map((text) => (text ? h("th", { scope: "col", className: `gl-head-${text}${COUNTED.has(text) ? " gl-number" : ""}`, title: MEANINGS[text] ?? "" }, text) : h("td", {})));
 
 function copier(label, text, name) {
   return button(label, async (element) => {
@@ -819,7 +820,7 @@ function table(label, rows) {
   const keys = Object.keys(rows[0] ?? {});
   return h("table", { "aria-label": label },
     h("caption", {}, label),
-    h("thead", {}, h("tr", {}, keys.map((key) => h("th", { scope: "col" }, key)))),
+    h("thead", {}, h("tr", {}, keys.map((key) => h("th", { scope: "col", className: typeof rows[0][key] === "number" ? "gl-number" : "" }, key)))),
     h("tbody", {}, rows.map((row) => h("tr", {}, keys.map((key) => {
       const value = row[key];
       return h("td", typeof value === "number" ? { className: "gl-number" } : {}, typeof value === "number" ? number(value) : String(value ?? ""));

@@ -14,6 +14,7 @@ from gateway_lab.captures.capture import Capture, require_capture
 from gateway_lab.config.document import require_config
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.errors import GatewayLabError, MissingExtraError, ReplayError
+from gateway_lab.findings import Severity
 from gateway_lab.lab import pieces
 from gateway_lab.lab.completion import hints
 from gateway_lab.lab.draft import Draft
@@ -185,10 +186,16 @@ class Designer(anywidget.AnyWidget):
         self.document = pieces.document(draft)
         self.counts = pieces.counts(draft)
         self.steps = {"names": list(draft.history), "at": draft.at}
-        self.problems = pieces.problems(draft)
+        self.problems = self._problems_at_once()
         self.flow = pieces.picture(replay_flow(draft.replay))
         self.why = self.release = self.code = None
         self._in_a_pause(self._show_rest)
+
+    def _problems_at_once(self) -> list[pieces.Json]:
+        """Tell errors; warnings need proofs, and stay as they were until there is a pause."""
+        if self.draft.is_stale:
+            return pieces.problems(self.draft)
+        return [each for each in self.problems if each["severity"] != Severity.ERROR]
 
     def _in_a_pause(self, work: Callable[[], None]) -> None:
         """Work once no edit has come for a while; without an event loop nobody edits meanwhile."""
@@ -202,6 +209,7 @@ class Designer(anywidget.AnyWidget):
             self._waiting = loop.call_later(PAUSE_S, work)
 
     def _show_rest(self) -> None:
+        self.problems = pieces.problems(self.draft)
         self._sample_again()
         self.times = self._times()
         if not self.hints:

@@ -301,7 +301,7 @@ def comparison(result: RouteDiff, flow: Layout) -> Json:
         "draft": result.new.digest,
         "changed": moved,
         "share": moved / total if total else 0.0,
-        "summary": _rows(summary),
+        "summary": _rows(summary.with_columns(pl.col("router").fill_null("invalid"))),
         "flow": picture(flow),
         "messages": _rows(result.messages().head(MOVED_ROWS).collect()),
         "config": _rows(result.config()),
