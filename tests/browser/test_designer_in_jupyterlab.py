@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -30,7 +31,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("jupyter")
     with jupyter_lab(folder) as lab:
         capture = ROOT / "data" / "business.parquet"
-        lab.open("designer.ipynb", opening(folder / "routes.yaml", capture, head=3_000), "designer")
+        cells = [
+            opening(folder / "routes.yaml", capture, head=3_000),
+            "designer",
+            opening(folder / "routes.yaml", folder / "hostile.ndjson"),
+            opening(folder / "routes.yaml", capture, head=0),
+        ]
+        lab.open("designer.ipynb", *cells)
         yield lab
 
 
@@ -109,6 +116,47 @@ def test_a_rule_of_four_kilobytes_is_counted(designer: Locator) -> None:
     assert len(rule) > 4_000
     condition(designer).fill(rule)
     expect(count(designer)).to_have_text("0")
+
+
+# --- what is written by others ---
+
+HOSTILE = "<img src=x onerror='window.hit = 1'>\"&amp;\N{GRINNING FACE}\u202ecba\u05d0"
+
+
+def test_nothing_that_others_wrote_becomes_markup(lab: Lab, file: Path) -> None:
+    event = {"event_type": HOSTILE, "priority": "low", "payload": {}, "tenant_id": "acme"}
+    line = {"broker": "stream", "kind": "kafka", "channel": "business-events", "body": event}
+    (file.parent / "hostile.ndjson").write_text(f"{json.dumps(line)}\n" * 3)
+    routes = gl.read_config(ROOT / "data" / "business.yaml")
+    routes.edit_route("by_priority", "critical", description=HOSTILE).write(file)
+    lab.run(2)
+    designer = lab.designer
+    condition(designer).fill("event_type = ")
+    written = HOSTILE.replace("'", "''")
+    expect(designer.locator(".gl-menu li")).to_have_text([f"'{written}'"])
+    condition(designer).press("ArrowDown")
+    condition(designer).press("Enter")
+    expect(count(designer)).to_have_text("3")
+    expect(condition(designer)).to_have_attribute("title", HOSTILE)
+    count(designer).click()
+    expect(designer.locator(".gl-preview").first).to_contain_text("onerror")
+    designer.get_by_role("button", name="Why?").first.click()
+    expect(designer.locator(".gl-why")).to_contain_text("onerror")
+    channel = designer.get_by_label("channel of low")
+    channel.fill(HOSTILE)
+    channel.press("Enter")
+    expect(designer.locator(".gl-problems")).to_contain_text("targets.low")
+    assert designer.locator("img").count() == 0
+    assert lab.page.evaluate("window.hit") is None
+
+
+def test_a_capture_without_messages_says_so(lab: Lab, file: Path) -> None:
+    shutil.copy(ROOT / "data" / "business.yaml", file)
+    lab.run(3, until=".gl-count")
+    expect(lab.designer.locator(".gl-window")).to_contain_text("no messages")
+    expect(count(lab.designer)).to_have_text("0")
+    lab.designer.get_by_label("by_priority/high is on").uncheck()
+    expect(count(lab.designer, "by_priority/high")).to_have_text(NOTHING)
 
 
 # --- order, switches, names ---

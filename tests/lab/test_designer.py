@@ -194,6 +194,36 @@ def test_hardly_any_traffic_is_enough(n: int) -> None:
     assert (designer.times is None) is (n == 0)
 
 
+def test_samples_and_reasons_mask_private_values() -> None:
+    config = gl.read_config(DATA / "users.yaml")
+    capture = gl.scan_capture(DATA / "users.parquet").head(500)
+    designer = gl.design(config, capture)
+    ask(designer, "select", select={"source": next(iter(config.sources))})
+    seen = designer.samples["rows"]
+    ask(designer, "explain", seq=seen[0]["seq"])
+    shown = json.dumps([seen, designer.why])
+    for row in seen:
+        private = json.loads(capture.message(row["seq"]).body or b"")["username"]
+        assert json.dumps(private) not in shown
+
+
+@pytest.mark.slow
+def test_hundreds_of_routes_are_counted_and_the_small_ones_folded_in_the_flow() -> None:
+    config = gl.read_config(DATA / "business.yaml")
+    for number in range(194):
+        config = config.add_target(f"t{number}", broker="stream", channel=f"out-{number}")
+    for number in range(495):
+        when = f"tenant_id = 'shop-{number % 60:02}' and payload.amount > {number}"
+        config = config.add_route("by_tenant", f"r{number}", when=when, to=[f"t{number % 194}"])
+    designer = gl.design(config, gl.scan_capture(DATA / "business.parquet").head(5_000))
+    edit(designer, when="priority = 'high'")
+    assert len(designer.counts["routes"]) == 500
+    assert len(designer.document["targets"]) == 200
+    assert designer.flow["folded"] > 0
+    assert len(designer.flow["nodes"]) < 100
+    assert "others" in {node["label"] for node in designer.flow["nodes"]}
+
+
 def test_what_is_no_config_or_capture_is_refused() -> None:
     config = gl.read_config(DATA / "business.yaml")
     with pytest.raises(ConfigError, match="read it first"):
