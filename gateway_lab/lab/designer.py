@@ -209,11 +209,14 @@ class Designer(anywidget.AnyWidget):
             self._waiting = loop.call_later(PAUSE_S, work)
 
     def _show_rest(self) -> None:
+        told = self.status
+        self.status = {**told, "busy": "looking closer"}
         self.problems = pieces.problems(self.draft)
         self._sample_again()
         self.times = self._times()
         if not self.hints:
             self.hints = hints(self.draft.config, self.draft.capture)
+        self.status = told
         if self.comparison is not None:
             self._compare({"on": True})
 

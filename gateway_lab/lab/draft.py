@@ -14,10 +14,9 @@ from typing import Any, Final
 
 from gateway_lab.captures.capture import Capture, as_utc
 from gateway_lab.config.check import check
-from gateway_lab.config.compile import compile_plan
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.write import to_text
-from gateway_lab.errors import ConfigError, did_you_mean
+from gateway_lab.errors import ConfigError, ReplayError, did_you_mean
 from gateway_lab.findings import Findings
 from gateway_lab.lab.steps import (
     EDITS,
@@ -198,7 +197,8 @@ class Draft:
     def window(self, window: tuple[datetime | str, datetime | str] | None) -> None:
         self._window = None if window is None else (as_utc(window[0]), as_utc(window[1]))
         self._base_replay = self._seen(self._base_whole)
-        self._replay = self._seen(self._whole)
+        is_base = self._whole is self._base_whole
+        self._replay = self._base_replay if is_base else self._seen(self._whole)
 
     def diff(self) -> RouteDiff:
         """Compare the base with the last config without errors, over the whole capture."""
@@ -262,9 +262,14 @@ class Draft:
 
     def _look(self) -> None:
         """Replay the config if it can be; else what was found before stays, as stale."""
-        self._is_stale = compile_plan(self.config).plan is None
-        if not self._is_stale and self._whole.config != self.config:
+        self._is_stale = False
+        if self._whole.config == self.config:
+            return
+        try:
             self._whole = replay(self.config, self.capture)
+        except ReplayError:
+            self._is_stale = True
+        else:
             self._replay = self._seen(self._whole)
 
     def _seen(self, whole: Replay) -> Replay:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,27 @@ def test_what_cannot_be_is_told_and_changes_nothing(
     assert designer.config == before
     edit(designer, enabled=False)
     assert designer.status["error"] is None
+
+
+def test_work_is_announced_before_it_begins(designer: gl.Designer) -> None:
+    told: list[str | None] = []
+    designer.observe(lambda change: told.append(change["new"]["busy"]), "status")
+    ask(designer, "compare", on=True)
+    assert (told[0], told[-1]) == ("comparing with the base", None)
+
+
+@pytest.mark.anyio
+async def test_counts_do_not_wait_for_the_time_chart(
+    designer: gl.Designer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway_lab.lab.designer.PAUSE_S", 0)
+    times, drawn = designer.times, asyncio.Event()
+    designer.observe(lambda _: drawn.set(), "times")
+    edit(designer, when="priority = 'high'")
+    assert designer.counts["routes"]["by_priority/critical"]["delta"]
+    assert designer.times == times
+    await drawn.wait()
+    assert designer.times != times
 
 
 def test_a_window_counts_less_and_all_of_it_comes_back(designer: gl.Designer) -> None:
