@@ -138,15 +138,33 @@ class TrappedSource:
 
 
 class TrappedSink:
-    """A sink that may die before, between and after its messages."""
+    """A sink that may die before, between and after its messages.
+
+    Several sends may be under way; they begin in the order of the calls, as without a trap.
+    """
 
     def __init__(self, sink: Sink, trap: Trap) -> None:
         self._sink, self._trap = sink, trap
+        self._turn = asyncio.Lock()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sink, name)
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Failure | None]:
+        trap = self._trap
+        async with self._turn:
+            await self._before(batch)
+            sending = asyncio.ensure_future(self._sink.send(batch))
+            await asyncio.sleep(0)  # it has begun
+        answers = await sending
+        if trap.passes("after_write_before_confirm", len(batch)) is not None:
+            trap.spring()
+        if trap.passes("during_dead_letter", _count(batch, is_letter)) is not None:
+            trap.spring()
+        return answers
+
+    async def _before(self, batch: Sequence[Outgoing]) -> None:
+        """Do what is due before a batch is sent."""
         trap, sink = self._trap, self._sink
         if (some := trap.passes("before_publish", len(batch))) is not None:
             await sink.send(batch[:some])
@@ -158,12 +176,6 @@ class TrappedSink:
             await trap.hold()
         if trap.passes("during_drain", len(batch)) is not None:
             await trap.stop()
-        answers = await sink.send(batch)
-        if trap.passes("after_write_before_confirm", len(batch)) is not None:
-            trap.spring()
-        if trap.passes("during_dead_letter", _count(batch, is_letter)) is not None:
-            trap.spring()
-        return answers
 
 
 def trap_rebalances(trap: Trap) -> None:

@@ -117,6 +117,7 @@ class Hop:
             "GATEWAY_MEMBER": f"hop-{number}",
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
         self.peak_mb = 0
 
     @property
@@ -126,6 +127,7 @@ class Hop:
     def start(self) -> None:
         """Start it, or start it again."""
         with self._log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [*dies_with_parent(), GATEWAY_LAB, "run", str(self._config)],
                 env={**os.environ, **self._environ},
@@ -146,10 +148,15 @@ class Hop:
         Raises:
             AssertionError: It says that something is wrong.
         """
+        wait_until(self._is_running, f"hop {self._number} is running")
         self._note_peak()
         self._process_now().send_signal(signal.SIGTERM)
         code = self._process_now().wait(60)
         assert code == 0, f"hop {self._number} ended with {code}:\n{self.log_tail()}"
+
+    def _is_running(self) -> bool:
+        self.check()
+        return b"is running" in self._log.read_bytes()[self._log_start :]
 
     def check(self) -> None:
         """See that it has not ended by itself.
