@@ -95,10 +95,14 @@ class Injector:
     def compile(self, function: Callable[..., Any]) -> Function:
         """Compile the call of a function with what it gets of a message."""
         models: list[CallModel] = []
+        contexts: list[CustomField] = []
 
         def keep(model: CallModel) -> CallModel:
-            self._quicken(model)
             models.append(model)
+            # Given as arguments: a group of tasks for them, as in dependencies, costs 20 µs.
+            contexts.extend(model.custom_fields.values())
+            model.custom_fields = {}
+            self._quicken(model)
             return model
 
         injected = inject(
@@ -106,14 +110,16 @@ class Injector:
             cast_result=False,
             dependency_provider=self.provider,
             wrap_model=keep,
-            context__=self.context,
         )
         fields = {each.field_name: each.field_type for each in models[0].flat_params}
         arguments = _arguments(fields)
 
         async def consume(message: GatewayMessage) -> Any:
+            given = arguments(message.body) | {"context__": self.context}
+            for each in contexts:
+                given = each.use(**given)
             try:
-                return await injected(**arguments(message.body))
+                return await injected(**given)
             except ValidationError as error:
                 wrong = {each.field_name for each in error.error_fields}
                 if wrong <= fields.keys():
