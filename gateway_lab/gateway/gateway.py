@@ -17,6 +17,7 @@ from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.findings import Severity
+from gateway_lab.gateway.batches_of import open_batching
 from gateway_lab.gateway.connections import Connections
 from gateway_lab.gateway.counters import Counters, State, Stats
 from gateway_lab.gateway.handlers import TIMEOUT_S, F, Handlers
@@ -56,7 +57,7 @@ class Version:
             ConfigError: It has an error, or needs what does not run live.
         """
         plan = _compile(config)
-        read = [name for name, source in plan.sources.items() if source.routers]
+        read = [name for name, source in plan.sources.items() if source.routers or source.batches]
         return cls(config, plan, {name: reach_of(config, plan, name) for name in read})
 
     def successor(self, config: GatewayConfig) -> Version:
@@ -125,7 +126,7 @@ class Gateway:
             MissingExtraError: FastStream is not installed, and there are middlewares.
         """
         self._version = Version.of(config)
-        self._wrap = wrap
+        self._wrap, self._environ, self._creates = wrap, environ, create_channels
         self.handlers = Handlers(middlewares)
         self._counters = {name: Counters(name) for name in self._version.plan.sources}
 
@@ -186,7 +187,7 @@ class Gateway:
         return self
 
     async def start(self) -> None:
-        """Start every source that a router reads; once, and `stop` is to be called in the end.
+        """Start every source that a router or batch reads; once, and `stop` is to be called in the end.
 
         Raises:
             BrokerError: The environment lacks an address, or it cannot be read.
@@ -297,6 +298,8 @@ class Gateway:
                 self._pumps[name].change(
                     version.plan.sources[name], version.means(name, self.handlers), sinks
                 )
+                if batching := self._pumps[name].batching:
+                    batching.change(version.config, version.plan, sinks)
             else:
                 self._give_up_waiting(name)
                 self._running[name] = asyncio.create_task(self._run(name, self._running[name]))
@@ -353,11 +356,15 @@ class Gateway:
         """Move messages by the version of this moment: it may have changed since the start."""
         version = self._version
         source = version.plan.sources[name]
-        pump = Pump(source, version.means(name, self.handlers), self._counters[name])
-        self._pumps[name] = pump
-        self._change(name, State.RUNNING)
+        counters = self._counters[name]
         sinks = self._connections.sinks(version.reaches[name].writes)
-        await pump.run(sources, sinks, self._connections.create)
+        with open_batching(
+            version.config, version.plan, counters, self._environ, creates=self._creates
+        ) as batching:
+            pump = Pump(source, version.means(name, self.handlers), counters, batching)
+            self._pumps[name] = pump
+            self._change(name, State.RUNNING)
+            await pump.run(sources, sinks, self._connections.create)
 
     def _change(self, name: str, state: State, reason: str = "") -> None:
         counters = self._counters[name]
@@ -373,11 +380,4 @@ def _compile(config: GatewayConfig) -> Plan:
     if plan is None:
         errors = [each for each in findings if each.severity is Severity.ERROR]
         raise ConfigError("the gateway cannot run, the config has errors", hint=str(errors[0]))
-    for name, source in plan.sources.items():
-        if source.batches:
-            raise ConfigError(
-                "the source has batches, which this gateway does not run",
-                where=f"sources.{name}",
-                hint="replay it offline, or leave the source out",
-            )
     return plan

@@ -26,6 +26,7 @@ from gateway_lab.brokers.contract import (
     Source,
 )
 from gateway_lab.config.plan import SourcePlan
+from gateway_lab.gateway.batcher import Batcher
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Cause, decided_cause
 from gateway_lab.gateway.handler_lanes import HandlerLanes, Job, JobEnds
@@ -52,10 +53,20 @@ _DELIVERED, _DROPPED = Outcome.DELIVERED, Outcome.DROPPED
 
 
 class Pump:
-    """Moves the messages of one source."""
+    """Moves the messages of one source.
 
-    def __init__(self, source: SourcePlan, means: Means, counters: Counters) -> None:
-        self._source, self._counters = source, counters
+    Attributes:
+        batching: Takes what is valid into batches; None: the source has none.
+    """
+
+    def __init__(
+        self,
+        source: SourcePlan,
+        means: Means,
+        counters: Counters,
+        batching: Batcher | None = None,
+    ) -> None:
+        self._source, self._counters, self.batching = source, counters, batching
         self._use(means)
         self._window = Window()
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
@@ -93,12 +104,17 @@ class Pump:
                 self._tasks = tasks
                 name = self._source.name
                 self._handlers = HandlerLanes(name, self._counters, ends, tasks.create_task)
+                if self.batching:
+                    running = self.batching.run(self.release, self._window, sinks, create)
+                    sending.append(tasks.create_task(running))
                 reading = [
                     tasks.create_task(self._read(number, source))
                     for number, source in enumerate(sources)
                 ]
                 await self._stop.wait()
                 await _cancel(reading)
+                if self.batching:
+                    self.batching.flush()
                 await self._drain()
                 await _cancel(self._handlers.stop())
                 await _cancel(sending)
@@ -152,6 +168,8 @@ class Pump:
                 self._handle(held, self._handling)
             else:
                 self._dispatch(held, range(len(batch.messages)), self._router.route, self._ways)
+            if self.batching and self._window.fullness >= 1:
+                self.batching.look()
 
     def _count(self, batch: Batch) -> None:
         self._counters.read += len(batch.messages)
@@ -181,6 +199,8 @@ class Pump:
                 pending[index] += 1
                 broker, outgoing, is_letter = _write(message, id_, way, delivery, letters)
                 lanes[broker].append(Sending(outgoing, held, index, way, id_, is_letter))
+            if self.batching and routed.invalid is None:
+                pending[index] += self.batching.push(held, index, routed.event_type)
             if not pending[index]:
                 finished.append(index)
         self._counters.count(decisions)
@@ -223,6 +243,16 @@ class Pump:
                 counts.dead_lettered += 1
             else:
                 counts.delivered += 1
+            left = held.pending[index] = held.pending[index] - 1
+            if not left:
+                finished[held].append(index)
+        for held, indexes in finished.items():
+            self._settlers[held.reader].finish(held, indexes)
+
+    def release(self, places: Iterable[tuple[Held, int]]) -> None:
+        """Settle messages that a batch has done with, and that wait for nothing else."""
+        finished: defaultdict[Held, list[int]] = defaultdict(list)
+        for held, index in places:
             left = held.pending[index] = held.pending[index] - 1
             if not left:
                 finished[held].append(index)
