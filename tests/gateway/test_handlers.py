@@ -17,6 +17,7 @@ from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.gateway.counters import State
 from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.messages.message import Message
+from gateway_lab.recording.redrive import Wish, redrive
 from tests.gateway.shop import (
     RECEIVED,
     SHOP,
@@ -462,3 +463,62 @@ async def test_declared_and_registered_handlers_must_agree() -> None:
     plain.handler("orders")(_nothing)
     with pytest.raises(ConfigError, match="registered for orders, which declares no handler"):
         await plain.start()
+
+
+async def test_a_letter_is_handled_again_when_it_is_sent_back_to_its_source() -> None:
+    shop, is_away = HandledShop(HANDLED.replace("initial: 1ms", "attempts: 1, initial: 1ms")), [1]
+
+    @shop.made.handler("orders")
+    async def handle(event: Order) -> Order:
+        if is_away:
+            raise RuntimeError("away")
+        return Order(n=event.n * 100)
+
+    shop.publish([order(5)])
+    async with shop.gateway() as gateway:
+        await until(shop.letters)
+        is_away.clear()
+        past_it = await redrive(shop.config, Wish(wait_s=0.2), shop.environ)
+        assert (past_it.delivered, past_it.dropped) == (0, 0)
+        assert "has a handler" in str(past_it.piles)
+        again = await redrive(shop.config, Wish(to_source=True, wait_s=0.2), shop.environ)
+        assert again.delivered == 1
+        await until(settled(gateway, 2))
+    assert shop.numbers("there", "big") == [500]
+
+
+async def test_what_was_read_is_handled_and_routed_by_the_config_that_it_was_read_under() -> None:
+    shop, gate, started = HandledShop(), asyncio.Event(), asyncio.Event()
+
+    @shop.made.handler("orders")
+    async def handle(event: Order) -> Order:
+        started.set()
+        await gate.wait()
+        return event
+
+    shop.publish([order(1)])
+    async with shop.gateway() as gateway:
+        await started.wait()
+        await gateway.reload(
+            parse_config(HANDLED.replace("unmatched: [small]", "unmatched: [big]"))
+        )
+        shop.publish([order(2)])
+        gate.set()
+        await until(settled(gateway, 2))
+    assert shop.numbers("there", "small") == [1]
+    assert shop.numbers("there", "big") == [2]
+
+
+async def test_a_dependency_reads_headers_too() -> None:
+    shop = HandledShop()
+
+    async def tenant(name: Annotated[str, Header("x-tenant")]) -> str:
+        return name.upper()
+
+    @shop.made.handler("orders")
+    async def handle(n: int, name: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+        return {"n": n, "kind": name}
+
+    shop.publish([msgspec.structs.replace(order(1), headers=(("x-tenant", b"acme"),))])
+    await run(shop, 1)
+    assert [each.body for each in shop.fetch("there", "small")] == [b'{"n":1,"kind":"ACME"}']
