@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from gateway_lab.batches.batch import BatchMaker, batch_inputs
+from gateway_lab.config.check_usage import EXACT_POSITIONS
 from gateway_lab.config.plan import BatchPlan, Plan
 from gateway_lab.events.event_type import EventType
 from gateway_lab.gateway.feed import RefusedRow
@@ -21,9 +22,6 @@ from gateway_lab.gateway.window import Held
 from gateway_lab.messages.message import Message
 from gateway_lab.routing.values import Read, arrange, compile_read
 from gateway_lab.rules.fill import Values
-
-EXACT: Final = frozenset({"kafka", "memory"})
-"""Protocols whose partitions have one reader at a time, and positions that only grow."""
 
 T = TypeVar("T")
 
@@ -72,7 +70,7 @@ class Writer:
         self._store, self._creates, self._gateway = store, creates, gateway
         self._thread = ThreadPoolExecutor(1, f"batch {batch.name}")
         protocols = {each.protocol for each in plan.sources[batch.source].addresses}
-        self.is_exact = protocols <= EXACT
+        self.is_exact = protocols <= EXACT_POSITIONS
         self._use(plan, batch)
 
     def _use(self, plan: Plan, batch: BatchPlan) -> None:

@@ -50,10 +50,12 @@ _OF_THE_ROW: Final = ("22", "23")
 _PASSES: Final = ("08", "25", "40", "53", "55", "57", "58", "XX")
 """Connection, transaction ended, conflict, no resources, in use, operator, system, internal."""
 
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _FOUND: Final = (
     f"SELECT first, last, rows, digest, aggregates FROM {GUARDS} "  # noqa: S608 - a constant
     "WHERE place = %s AND last >= %s AND first <= %s ORDER BY last LIMIT 1"
 )
+_KEEP: Final = f"INSERT INTO {GUARDS} VALUES (%s, %s, %s, %s, %s, %s)"  # noqa: S608 - a constant
 
 
 class PostgresStore:
@@ -80,10 +82,11 @@ class PostgresStore:
     def find(self, place: str, first: int, last: int) -> Guard | None:
         """Begin a transaction; the lock of a place goes with it."""
         with self._translated() as connection:
-            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
-            connection.execute(lock, (place,))
-            row = connection.execute(_FOUND, (place, first, last)).fetchone()
+            with connection.pipeline():  # one way there and back
+                connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                connection.execute(_LOCK, (place,))
+                found = connection.execute(_FOUND, (place, first, last))
+            row = found.fetchone()
         if row is None:
             return None
         aggregates = msgspec.json.decode(row[4], type=tuple[str, ...])
@@ -111,16 +114,14 @@ class PostgresStore:
                     raise
                 connection.execute("ROLLBACK TO rows_of_batch")
                 raise RowRefusedError(_refusal(error)) from None
-            connection.execute("RELEASE rows_of_batch")
 
     def commit(self, guard: Guard | None) -> None:
         """Store the guard, and let everything since `find` last."""
-        with self._translated() as connection:
+        with self._translated() as connection, connection.pipeline():
             if guard:
                 cells = msgspec.structs.astuple(guard)[:-1]
                 aggregates = msgspec.json.encode(guard.aggregates).decode()
-                statement = f"INSERT INTO {GUARDS} VALUES (%s, %s, %s, %s, %s, %s)"  # noqa: S608
-                connection.execute(statement.encode(), (*cells, aggregates))
+                connection.execute(_KEEP, (*cells, aggregates))
             connection.commit()
 
     def rollback(self) -> None:
