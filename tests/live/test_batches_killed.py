@@ -1,4 +1,4 @@
-"""Batches from Kafka to PostgreSQL, killed at each place: rows once, aggregates at least once."""
+"""Batches from Kafka to PostgreSQL: those of a replay, and wherever it is killed rows once."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+import gateway_lab as gl
+from gateway_lab.captures.read import scan_capture
 from gateway_lab.gateway.store import GUARDS
 from gateway_lab.testing.postgres import PostgresServer
 from gateway_lab.testing.servers import KafkaServer
@@ -140,3 +142,21 @@ async def test_rows_are_stored_once_wherever_it_is_killed(
     assert all(bodies[id_] == body for id_, body in sent)  # what comes again is the same
     assert sum(body["count"] for body in bodies.values()) == NUMBER
     assert sum(body["total"] for body in bodies.values()) == sum(range(NUMBER))
+
+
+@pytest.mark.timeout(120)
+async def test_batches_are_those_of_a_replay_of_what_was_read(
+    kafka_server: KafkaServer, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    scene = Scene(kafka_server, postgres_server, tmp_path)
+    config = gl.read_config(scene.config)
+    with gl.Tap(config, tmp_path / "tapped") as tap:
+        gateway = gl.Gateway(config, environ=scene.environ, create_channels=True, wrap=tap.wrap)
+        async with gateway, asyncio.timeout(LIMIT_S):
+            while gateway.stats().sources[0].read < NUMBER:  # noqa: ASYNC110 - stats ring no bell
+                await asyncio.sleep(0.05)
+    frame = gl.replay(config, scan_capture(tmp_path / "tapped")).batches("load")
+    offline = sorted(frame.select("count", "total").rows())
+    assert len(offline) >= NUMBER / 20
+    assert sorted((body["count"], body["total"]) for _, body in scene.aggregates()) == offline
+    assert scene.stored() == NUMBER
