@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import decode, edit, latency, many_routes, memory, memory_live, pairs, replay
+from benchmarks import (
+    batches,
+    decode,
+    edit,
+    latency,
+    many_routes,
+    memory,
+    memory_live,
+    pairs,
+    replay,
+)
 from benchmarks.table import Figure, machine, markdown, show
 
 PAGE = Path("docs/performance.md")
@@ -102,6 +112,7 @@ def main() -> None:
         *memory.measure(),
         *pairs.measure(),
         *latency.measure(),
+        *batches.measure(),
         *memory_live.measure(),
     ]
     show(figures)

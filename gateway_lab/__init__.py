@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from gateway_lab.routing.explanation import Explanation as Explanation
     from gateway_lab.routing.explanation import explain as explain
     from gateway_lab.routing.tests import run_tests as run_tests
+    from gateway_lab.testing.gateway_test import GatewayTest as GatewayTest
 
 _HOMES = {
     "Capture": "captures.capture",
@@ -66,6 +67,7 @@ _HOMES = {
     "Gateway": "gateway.gateway",
     "GatewayConfig": "config.gateway_config",
     "GatewayLabError": "errors",
+    "GatewayTest": "testing.gateway_test",
     "Message": "messages.message",
     "Redriven": "recording.redrive",
     "Replay": "offline.summary",

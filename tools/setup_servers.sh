@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the real brokers that the tests start: RabbitMQ and Redis from the system's packages,
+# Installs the real servers that the tests start: RabbitMQ, Redis, PostgreSQL from the system's packages,
 # Kafka's jars from Maven into ~/.cache/gateway_lab; NATS comes with requirements.lock. Also the
 # browser that opens the route designer. Done again, it only looks. Without root it says what to install.
 set -eu
@@ -11,6 +11,7 @@ need() { # need FILE PACKAGE: one of the commands of a package, or the file of o
 }
 need redis-server redis-server
 need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 need java default-jre-headless
 need chromium chromium
 

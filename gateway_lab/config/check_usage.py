@@ -9,6 +9,9 @@ from gateway_lab.config.report import Report
 from gateway_lab.config.settings_used import settings_used
 from gateway_lab.config.uses import broker_uses, event_uses, target_lists
 
+EXACT_POSITIONS = frozenset({"kafka", "memory"})
+"""Protocols whose partitions have one reader at a time, and positions that only grow."""
+
 
 def check_usage(config: Document, report: Report) -> None:
     """Note what is never used and what is disabled."""
@@ -35,6 +38,19 @@ def _check_batches(config: Document, report: Report) -> None:
         elif (batch.store is None) != (not batch.rows):
             text = "`rows` and `store` belong together"
             report.add("batch-incomplete", path, text, "add the other, or remove both")
+        elif batch.store:
+            _check_positions(config, name, report)
+
+
+def _check_positions(config: Document, name: str, report: Report) -> None:
+    """Warn of rows that a crash may double: nothing tells which messages are stored."""
+    source = config.sources.get(config.batches[name].source)
+    protocols = {config.brokers.get(each.broker) for each in source.addresses} if source else set()
+    shared = sorted(each for each in protocols if each and each not in EXACT_POSITIONS)
+    if shared:
+        text = f"rows of {', '.join(shared)} may be stored twice: duplicates after a crash"
+        hint = "let the rows have a key that the table knows to be unique, or batch from Kafka"
+        report.add("batch-repeats", ("batches", name, "source"), text, hint)
 
 
 def _note_unused(table: str, names: Iterable[str], used: Iterable[str], report: Report) -> None:

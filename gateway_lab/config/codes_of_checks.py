@@ -74,6 +74,16 @@ BEHAVIOUR = {
             "both. With none of it, or with one of `rows` and `store` alone, something is missing."
         ),
     ),
+    "batch-repeats": (
+        _WARNING,
+        "A crash may store rows of a batch twice.",
+        (
+            "A guard in the database says which positions of a partition are stored. RabbitMQ, NATS "
+            "and Redis share the messages of one queue or stream out among readers, so that a range "
+            "of positions says nothing: what was stored and not settled is stored again after a "
+            "crash. On Kafka rows are stored once."
+        ),
+    ),
     "test-unknown-name": (
         _ERROR,
         "A test names something that does not exist.",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from gateway_lab.brokers.contract import Broker, Source
 from gateway_lab.brokers.registry import connect
@@ -17,13 +17,21 @@ from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.findings import Severity
+from gateway_lab.gateway.batches_of import open_batching
 from gateway_lab.gateway.connections import Connections
 from gateway_lab.gateway.counters import Counters, State, Stats
+from gateway_lab.gateway.handlers import TIMEOUT_S, F, Handlers
+from gateway_lab.gateway.handling import send
 from gateway_lab.gateway.log_lines import place_of
 from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.pump import Pump
 from gateway_lab.gateway.reach import Reach, reach_of
 from gateway_lab.gateway.reload import restart_findings
+
+if TYPE_CHECKING:
+    from fast_depends import Provider
+
+    from gateway_lab.gateway.chain import MakeMiddleware
 
 _LOG: Final = logging.getLogger("gateway_lab.gateway")
 
@@ -49,7 +57,7 @@ class Version:
             ConfigError: It has an error, or needs what does not run live.
         """
         plan = _compile(config)
-        read = [name for name, source in plan.sources.items() if source.routers]
+        read = [name for name, source in plan.sources.items() if source.routers or source.batches]
         return cls(config, plan, {name: reach_of(config, plan, name) for name in read})
 
     def successor(self, config: GatewayConfig) -> Version:
@@ -63,9 +71,10 @@ class Version:
             raise ConfigError("the new config needs a restart of the gateway", hint=hint)
         return Version.of(config)
 
-    def means(self, source: str) -> Means:
+    def means(self, source: str, handlers: Handlers) -> Means:
         """Make what a pump of a source decides by."""
-        return Means.of(self.config, self.plan, source)
+        handling = handlers.handling(self.plan, source)
+        return Means.of(self.config, self.plan, source, handling)
 
     @property
     def brokers(self) -> frozenset[str]:
@@ -82,6 +91,9 @@ class Gateway:
     Each source runs by itself: it starts when the brokers that it needs are there, and stops by
     itself when it cannot go on; see `stats().sources`. A message is settled only when each of its
     deliveries is confirmed, so whatever ends this process, nothing is lost.
+
+    Attributes:
+        handlers: What is registered; another gateway that has the same runs the same code.
     """
 
     def __init__(
@@ -92,6 +104,7 @@ class Gateway:
         create_channels: bool = False,
         member: str = "",
         wrap: Wrap = lambda _, source: source,
+        middlewares: Sequence[MakeMiddleware] = (),
     ) -> None:
         """Compile a config.
 
@@ -105,12 +118,16 @@ class Gateway:
                 has its partitions back at once. Empty: it has no name that lasts.
             wrap: Given the name of a source and what was opened for it, returns what is read
                 instead, such as one that records.
+            middlewares: Subclasses of FastStream's BaseMiddleware, the first outermost: around
+                every message, with a handler or without.
 
         Raises:
             ConfigError: The config has an error, or needs what does not run live.
+            MissingExtraError: FastStream is not installed, and there are middlewares.
         """
         self._version = Version.of(config)
-        self._wrap = wrap
+        self._wrap, self._environ, self._creates = wrap, environ, create_channels
+        self.handlers = Handlers(middlewares)
         self._counters = {name: Counters(name) for name in self._version.plan.sources}
 
         def connection(alias: str) -> Broker:
@@ -130,18 +147,54 @@ class Gateway:
         """The config that decides now."""
         return self._version.config
 
+    def handler(self, *sources: str, timeout: float = TIMEOUT_S) -> Callable[[F], F]:
+        """Return a decorator: the function handles the messages of these sources.
+
+            @gateway.handler("users")
+            async def create(user: User, store: Annotated[Store, Depends(store)]) -> User: ...
+
+        What it returns goes to the routers; None ends the message. See docs/handlers.md.
+
+        Args:
+            sources: Sources that declare a handler; of any brokers.
+            timeout: Seconds that one try may take.
+
+        Raises:
+            ConfigError: A source is unknown or has a handler already.
+            MissingExtraError: FastStream is not installed.
+        """
+        return self.handlers.register(self.config.sources, sources, timeout)
+
+    async def send(self, target: str, event: object) -> None:
+        """Add a delivery to those of the message that is handled here.
+
+        It is sent when the handler has ended well, and the message is settled only when it is
+        confirmed, too. A router on the source must name the target.
+
+        Raises:
+            GatewayLabError: No handler runs here, or the event cannot go to that target.
+        """
+        send(target, event)
+
+    @property
+    def dependencies(self) -> Provider:
+        """Where tests override dependencies: `gateway.dependencies.override(store, fake)`."""
+        return self.handlers.provider
+
     async def __aenter__(self) -> Self:
         """Start; see `start`."""
         await self.start()
         return self
 
     async def start(self) -> None:
-        """Start every source that a router reads; once, and `stop` is to be called in the end.
+        """Start every source that a router or batch reads; once, and `stop` is to be called in the end.
 
         Raises:
             BrokerError: The environment lacks an address, or it cannot be read.
             MissingExtraError: The client library of a broker is not installed.
+            ConfigError: The handlers declared and those registered differ.
         """
+        self.handlers.agree(self.config)
         for name in self._counters.keys() - self._version.reaches.keys():
             self._counters[name].state = State.IDLE
         self._connections.open(self._version.brokers)
@@ -221,6 +274,7 @@ class Gateway:
             GatewayLabError: As `reload`.
         """
         version = await asyncio.to_thread(self._version.successor, config)
+        self.handlers.agree(config)
         self._connections.open(version.brokers)
         try:
             async with asyncio.timeout(PREPARE_S):
@@ -241,7 +295,11 @@ class Gateway:
         for name, reach in version.reaches.items():
             if name in self._pumps:
                 sinks = self._connections.sinks(reach.writes)
-                self._pumps[name].change(version.plan.sources[name], version.means(name), sinks)
+                self._pumps[name].change(
+                    version.plan.sources[name], version.means(name, self.handlers), sinks
+                )
+                if batching := self._pumps[name].batching:
+                    batching.change(version.config, version.plan, sinks)
             else:
                 self._give_up_waiting(name)
                 self._running[name] = asyncio.create_task(self._run(name, self._running[name]))
@@ -298,11 +356,15 @@ class Gateway:
         """Move messages by the version of this moment: it may have changed since the start."""
         version = self._version
         source = version.plan.sources[name]
-        pump = Pump(source, version.means(name), self._counters[name])
-        self._pumps[name] = pump
-        self._change(name, State.RUNNING)
+        counters = self._counters[name]
         sinks = self._connections.sinks(version.reaches[name].writes)
-        await pump.run(sources, sinks, self._connections.create)
+        with open_batching(
+            version.config, version.plan, counters, self._environ, creates=self._creates
+        ) as batching:
+            pump = Pump(source, version.means(name, self.handlers), counters, batching)
+            self._pumps[name] = pump
+            self._change(name, State.RUNNING)
+            await pump.run(sources, sinks, self._connections.create)
 
     def _change(self, name: str, state: State, reason: str = "") -> None:
         counters = self._counters[name]
@@ -318,12 +380,4 @@ def _compile(config: GatewayConfig) -> Plan:
     if plan is None:
         errors = [each for each in findings if each.severity is Severity.ERROR]
         raise ConfigError("the gateway cannot run, the config has errors", hint=str(errors[0]))
-    for name, source in plan.sources.items():
-        if source.handled or source.batches:
-            what = "a handler" if source.handled else "batches"
-            raise ConfigError(
-                f"the source has {what}, which this gateway does not run",
-                where=f"sources.{name}",
-                hint="replay it offline, or leave the source out",
-            )
     return plan

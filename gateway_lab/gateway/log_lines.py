@@ -9,13 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final
 
 OURS: Final = "gateway_lab"
 
-FIELDS: Final = ("source", "reason", "broker", "worker")
+FIELDS: Final = ("source", "reason", "broker", "worker", "request_id")
 """What a record may say besides its text, by `extra`."""
+
+request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
+"""The request id of the message that is handled here; empty where nobody asked for one."""
 
 
 def line_of(record: logging.LogRecord) -> dict[str, str]:
@@ -25,7 +29,8 @@ def line_of(record: logging.LogRecord) -> dict[str, str]:
         "level": record.levelname.lower(),
         "message": _text(record),
     }
-    given = {name: getattr(record, name, "") for name in FIELDS}
+    given = {"request_id": request_id.get()}
+    given |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
     return line | {name: str(value) for name, value in given.items() if value != ""}
 
 

@@ -10,6 +10,7 @@ from gateway_lab.brokers.contract import Outgoing
 from gateway_lab.config.document import Document
 from gateway_lab.config.plan import Plan
 from gateway_lab.gateway.dead_letter import Cause, Letters
+from gateway_lab.gateway.handling import Handling
 from gateway_lab.gateway.ids import MessageIds
 from gateway_lab.gateway.ways import Target, Way, read_targets
 from gateway_lab.messages.message import Message
@@ -38,19 +39,24 @@ class Means:
     Attributes:
         id_of: Names a message, the same at each try and after each restart.
         targets: Target name to what its ways need to know.
+        handling: Of the messages before they are decided; None: there is none.
     """
 
     router: Router
     id_of: Callable[[Message], str]
     letters: LetterWriter
     targets: Mapping[str, Target]
+    handling: Handling | None = None
 
     @classmethod
-    def of(cls, config: Document, plan: Plan, source: str) -> Self:
+    def of(
+        cls, config: Document, plan: Plan, source: str, handling: Handling | None = None
+    ) -> Self:
         """Make those of a source that runs."""
         return cls(
             router=compile_source(plan, source),
             id_of=MessageIds(source),
             letters=Letters(plan.sources[source], plan.digest),
             targets=read_targets(config, plan, source),
+            handling=handling,
         )

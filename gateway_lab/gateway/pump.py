@@ -1,6 +1,6 @@
 """The way of a source's messages, live; read it from top to bottom.
 
-    read what has arrived → decode, decide, render → send to each broker → settle
+    read what has arrived → (handle) → decode, decide, render → send to each broker → settle
 
 A message is settled only when each of its deliveries is confirmed by its broker, is a confirmed
 dead letter, or is dropped by a rule that says so. Until then it lives in the source's broker: what
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -26,11 +26,14 @@ from gateway_lab.brokers.contract import (
     Source,
 )
 from gateway_lab.config.plan import SourcePlan
+from gateway_lab.gateway.batcher import Batcher
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Cause, decided_cause
+from gateway_lab.gateway.handler_lanes import HandlerLanes, Job, JobEnds
+from gateway_lab.gateway.handling import Handling
 from gateway_lab.gateway.ids import is_random
 from gateway_lab.gateway.lane import Ends, Lane
-from gateway_lab.gateway.means import Means
+from gateway_lab.gateway.means import LetterWriter, Means
 from gateway_lab.gateway.retry import Backoff
 from gateway_lab.gateway.sending import Sending
 from gateway_lab.gateway.settle import Settler
@@ -38,7 +41,7 @@ from gateway_lab.gateway.ways import ID_HEADER, RANDOM_ID, Way, Ways
 from gateway_lab.gateway.window import Held, Window
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.message import Message
-from gateway_lab.routing.routed import Decision, Delivery
+from gateway_lab.routing.routed import DEAD_LETTER, Decision, Delivery, Routed
 
 DRAIN_S: Final = 20.0
 """How long a stop waits for what is in flight."""
@@ -50,17 +53,27 @@ _DELIVERED, _DROPPED = Outcome.DELIVERED, Outcome.DROPPED
 
 
 class Pump:
-    """Moves the messages of one source."""
+    """Moves the messages of one source.
 
-    def __init__(self, source: SourcePlan, means: Means, counters: Counters) -> None:
-        self._source, self._counters = source, counters
+    Attributes:
+        batching: Takes what is valid into batches; None: the source has none.
+    """
+
+    def __init__(
+        self,
+        source: SourcePlan,
+        means: Means,
+        counters: Counters,
+        batching: Batcher | None = None,
+    ) -> None:
+        self._source, self._counters, self.batching = source, counters, batching
         self._use(means)
         self._window = Window()
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
     def _use(self, means: Means) -> None:
         self._router, self._ids, self._letters = means.router, means.id_of, means.letters
-        self._ways = Ways(self._counters, means.targets)
+        self._ways, self._handling = Ways(self._counters, means.targets), means.handling
 
     async def run(
         self,
@@ -81,6 +94,7 @@ class Pump:
         self._create = create
         self._lanes = self._open_lanes(sinks)
         self._settlers = [Settler(source, self._settled) for source in sources]
+        ends = JobEnds(self._handled, self._failed)
         try:
             async with asyncio.TaskGroup() as tasks:
                 settling = [tasks.create_task(each.run()) for each in self._settlers]
@@ -88,13 +102,21 @@ class Pump:
                     tasks.create_task(each.run()) for each in self._lanes.values()
                 ]
                 self._tasks = tasks
+                name = self._source.name
+                self._handlers = HandlerLanes(name, self._counters, ends, tasks.create_task)
+                if self.batching:
+                    running = self.batching.run(self.release, self._window, sinks, create)
+                    sending.append(tasks.create_task(running))
                 reading = [
                     tasks.create_task(self._read(number, source))
                     for number, source in enumerate(sources)
                 ]
                 await self._stop.wait()
                 await _cancel(reading)
+                if self.batching:
+                    self.batching.flush()
                 await self._drain()
+                await _cancel(self._handlers.stop())
                 await _cancel(sending)
                 await self._finish(settling)
         except* BrokerError as group:
@@ -142,32 +164,43 @@ class Pump:
             held = Held(number, batch)
             self._window.add(held)
             self._count(batch)
-            self._dispatch(held)
+            if self._handling:
+                self._handle(held, self._handling)
+            else:
+                self._dispatch(held, range(len(batch.messages)), self._router.route, self._ways)
+            if self.batching and self._window.fullness >= 1:
+                self.batching.look()
 
     def _count(self, batch: Batch) -> None:
         self._counters.read += len(batch.messages)
         self._counters.redelivered += sum(map(bool, batch.attempts))
         self._counters.window = self._window.fullness
 
-    def _dispatch(self, held: Held) -> None:
-        """Decide a batch and put its deliveries into the lanes of their brokers."""
-        route, pending = self._router.route, held.pending
+    def _dispatch(
+        self, held: Held, indexes: Iterable[int], route: Callable[[Message], Routed], ways: Ways
+    ) -> None:
+        """Decide messages of a batch and put their deliveries into the lanes of their brokers."""
+        messages, pending = held.batch.messages, held.pending
+        letters = held.letters or self._letters
         lanes: defaultdict[str, list[Sending]] = defaultdict(list)
         decisions: list[Decision] = []
         finished: list[int] = []
-        for index, message in enumerate(held.batch.messages):
+        for index in indexes:
+            message = messages[index]
             routed = route(message)
             decisions += routed.decisions
             id_ = self._ids(message)
             for delivery in routed.deliveries:
-                way = self._ways[delivery.router, delivery.route, delivery.target]
+                way = ways[delivery.router, delivery.route, delivery.target]
                 way.counts.decided += 1
                 if delivery.outcome is _DROPPED:
                     way.counts.dropped += 1
                     continue
                 pending[index] += 1
-                broker, outgoing, is_letter = self._write(message, id_, way, delivery)
+                broker, outgoing, is_letter = _write(message, id_, way, delivery, letters)
                 lanes[broker].append(Sending(outgoing, held, index, way, id_, is_letter))
+            if self.batching and routed.invalid is None:
+                pending[index] += self.batching.push(held, index, routed.event_type)
             if not pending[index]:
                 finished.append(index)
         self._counters.count(decisions)
@@ -175,35 +208,29 @@ class Pump:
         for broker, sendings in lanes.items():
             self._lanes[broker].put(sendings)
 
-    def _write(
-        self, message: Message, id_: str, way: Way, delivery: Delivery
-    ) -> tuple[str, Outgoing, bool]:
-        """Make what is sent for a delivery: itself, or its letter."""
-        broker, channel = delivery.broker, delivery.channel
-        if delivery.outcome is not _DELIVERED or broker is None or channel is None:
-            return *self._letters.write(
-                message, id_, way, decided_cause(delivery.reason, way)
-            ), True
-        if channel not in way.channels and not way.admits(channel):
-            reason = f"too-many-channels: {way.target} has written to {way.max_channels}"
-            cause = Cause(reason=reason, of_class=FailureClass.UNROUTABLE)
-            return *self._letters.write(message, id_, way, cause), True
-        headers = (*delivery.headers, (ID_HEADER, id_.encode()), way.header)
-        if is_random(id_):
-            headers = (*headers, RANDOM_ID)
-        return (
-            broker,
-            Outgoing(
-                channel,
-                delivery.key,
-                headers,
-                delivery.body,
-                message.timestamp,
-                id_ + way.suffix,
-                way.options,
-            ),
-            False,
+    # --- handle ---
+
+    def _handle(self, held: Held, handling: Handling) -> None:
+        """Put the messages of a batch into the lanes of their handler."""
+        backoff, attempts = Backoff.of(self._source.retry), self._source.retry.attempts
+        self._handlers.put(
+            [
+                Job(held, index, self._ids(message), handling, self._ways, backoff, attempts)
+                for index, message in enumerate(held.batch.messages)
+            ]
         )
+
+    def _handled(self, job: Job, routed: Routed) -> None:
+        self._dispatch(job.held, (job.index,), lambda _: routed, job.ways)
+
+    def _failed(self, job: Job, cause: Cause) -> None:
+        """Send a dead letter of a message whose handler failed."""
+        way = job.ways[None, None, DEAD_LETTER]
+        way.counts.decided += 1
+        job.held.pending[job.index] += 1
+        letters = job.held.letters or self._letters
+        broker, letter = letters.write(job.message, job.id, way, cause)
+        self._lanes[broker].put([Sending(letter, job.held, job.index, way, job.id, is_letter=True)])
 
     # --- confirm, settle ---
 
@@ -216,6 +243,16 @@ class Pump:
                 counts.dead_lettered += 1
             else:
                 counts.delivered += 1
+            left = held.pending[index] = held.pending[index] - 1
+            if not left:
+                finished[held].append(index)
+        for held, indexes in finished.items():
+            self._settlers[held.reader].finish(held, indexes)
+
+    def release(self, places: Iterable[tuple[Held, int]]) -> None:
+        """Settle messages that a batch has done with, and that wait for nothing else."""
+        finished: defaultdict[Held, list[int]] = defaultdict(list)
+        for held, index in places:
             left = held.pending[index] = held.pending[index] - 1
             if not left:
                 finished[held].append(index)
@@ -259,6 +296,35 @@ class Pump:
             settler.close()
         await asyncio.wait(settling, timeout=SETTLE_S)
         await _cancel(settling)
+
+
+def _write(
+    message: Message, id_: str, way: Way, delivery: Delivery, letters: LetterWriter
+) -> tuple[str, Outgoing, bool]:
+    """Make what is sent for a delivery: itself, or its letter."""
+    broker, channel = delivery.broker, delivery.channel
+    if delivery.outcome is not _DELIVERED or broker is None or channel is None:
+        return *letters.write(message, id_, way, decided_cause(delivery.reason, way)), True
+    if channel not in way.channels and not way.admits(channel):
+        reason = f"too-many-channels: {way.target} has written to {way.max_channels}"
+        cause = Cause(reason=reason, of_class=FailureClass.UNROUTABLE)
+        return *letters.write(message, id_, way, cause), True
+    headers = (*delivery.headers, (ID_HEADER, id_.encode()), way.header)
+    if is_random(id_):
+        headers = (*headers, RANDOM_ID)
+    return (
+        broker,
+        Outgoing(
+            channel,
+            delivery.key,
+            headers,
+            delivery.body,
+            message.timestamp,
+            id_ + way.suffix,
+            way.options,
+        ),
+        False,
+    )
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -101,6 +101,9 @@ def _written(
     for name in sorted(names):
         if target := plan.targets.get((source.name, name)):
             yield target.broker, _place(config, target)
+    for batch in map(plan.batches.__getitem__, source.batches):
+        for target in batch.targets.values():
+            yield target.broker, _place(config, target)
     if source.dead_letter:
         channel = letter_channel(source.dead_letter, source.name)
         yield source.dead_letter.broker, Place(channel) if channel else None

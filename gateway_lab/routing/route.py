@@ -66,12 +66,12 @@ class SourceRouter:
         """Decide a message; with a handler, its body is what the handler returned."""
         name = self._choose(message)
         if name == INVALID:
-            return self._refuse(message, None, self._no_type)
+            return self.refuse(message, None, self._no_type)
         lane = self._lanes[name]
         try:
             values = lane.read(message)
         except InvalidBody as invalid:
-            return self._refuse(message, name, invalid.reason)
+            return self.refuse(message, name, invalid.reason)
         decisions: tuple[Decision, ...] = ()
         deliveries: tuple[Delivery, ...] = ()
         for router in lane.routers:
@@ -92,7 +92,7 @@ class SourceRouter:
         except InvalidBody:
             return {}
 
-    def _refuse(self, message: Message, event_type: str | None, reason: str) -> Routed:
+    def refuse(self, message: Message, event_type: str | None, reason: str) -> Routed:
         """Make one dead letter (or drop) of the source, whatever the number of its routers."""
         if self._on_invalid == "drop":
             delivery = _drop(None, None, reason)((), message)

@@ -138,6 +138,10 @@ CASES: list[tuple[str, str, dict[str, str], str]] = [
     ("duplicate-name", "error", {"batches": "batches: {b: {source: s, size: 5, every: 1s, group_by: {kind: '{kind}'}, aggregates: {kind: count(*)}, to: [t]}}"}, "kind: count"),
     ("batch-incomplete", "warning", {"batches": "batches: {b: {source: s, size: 5, every: 1s}}"}, "{source: s, size"),
     ("batch-incomplete", "warning", {"batches": "batches: {b: {source: s, size: 5, every: 1s, rows: {a: '{n}'}, to: [t]}}"}, "{source: s, size"),
+    ("batch-repeats", "warning", {
+        **source("{broker: r, channel: in, event: E}"),
+        "batches": "batches: {b: {source: s, size: 5, every: 1s, rows: {a: '{n}'}, store: {database: d, table: t}}}",
+    }, "s, size"),
     ("test-unknown-name", "error", {"tests": "tests: [{name: a, source: z, message: {}}]"}, "z,"),
     ("test-unknown-name", "error", {"tests": "tests: [{name: a, source: s, message: {}, expect: [x]}]"}, "x]"),
     ("test-unknown-name", "error", {"tests": "tests: [{name: a, source: s, message: {}, expect: [{router: r, route: two}]}]"}, "two"),

@@ -254,9 +254,3 @@ async def test_an_address_that_is_not_set_is_told_at_once() -> None:
 def test_a_config_with_an_error_is_refused() -> None:
     with pytest.raises(ConfigError, match="the gateway cannot run, the config has errors"):
         Gateway(parse_config(SHOP.replace("to: [big]", "to: [bgi]")))
-
-
-def test_a_config_with_batches_is_refused() -> None:
-    text = SHOP + "batches: {all: {source: orders, size: 10, every: 1s, rows: {n: '{n}'}}}\n"
-    with pytest.raises(ConfigError, match="batches, which this gateway does not run"):
-        Gateway(parse_config(text))

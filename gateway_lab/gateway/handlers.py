@@ -1,0 +1,160 @@
+"""The handlers and middlewares that users register with a gateway."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from gateway_lab.config.document import Document
+from gateway_lab.config.plan import Plan
+from gateway_lab.errors import ConfigError, MissingExtraError, did_you_mean
+from gateway_lab.gateway.handling import Handling
+
+if TYPE_CHECKING:  # FastStream is loaded with the first handler or middleware
+    from fast_depends import Provider
+
+    from gateway_lab.gateway.chain import Chain, MakeMiddleware
+    from gateway_lab.gateway.injection import Function, Injector
+
+THREADS: Final = 32
+"""Plain functions that run at once at most; others wait for their turn."""
+
+TIMEOUT_S: Final = 30.0
+"""How long one try of a handler may take, where it does not say."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    function: Function
+    timeout_s: float
+
+
+class Handlers:
+    """What is registered; one gateway's, and shared with those that test it."""
+
+    def __init__(self, middlewares: Sequence[MakeMiddleware] = ()) -> None:
+        self._registered: dict[str, _Registered] = {}
+        self._middlewares = tuple(middlewares)
+        if middlewares:
+            _ = self._chain  # it refuses what is no middleware
+
+    def register(
+        self, known: Mapping[str, object], sources: Sequence[str], timeout_s: float
+    ) -> Callable[[F], F]:
+        """Return a decorator that registers a function for sources.
+
+        Args:
+            known: All sources of the config.
+            sources: Those whose messages the function handles.
+            timeout_s: How long one try may take.
+
+        Raises:
+            ConfigError: A source is unknown, has a handler already, or none is named.
+            MissingExtraError: FastStream is not installed.
+        """
+        for source in sources:
+            if source not in known:
+                hint = did_you_mean(source, known)
+                raise ConfigError(f"there is no source {source!r} to handle", hint=hint)
+            if source in self._registered:
+                raise ConfigError(f"the source {source} has a handler already")
+        if not sources:
+            raise ConfigError("the handler names no source", hint='@gateway.handler("users")')
+
+        def register(function: F) -> F:
+            _check(function)
+            # Now, where names in its annotations mean what they mean where it stands.
+            registered = _Registered(self._injector.compile(function), timeout_s)
+            for source in sources:
+                self._registered[source] = registered
+            return function
+
+        return register
+
+    def agree(self, config: Document) -> None:
+        """Check that each declared handler is registered, and the other way round.
+
+        Raises:
+            ConfigError: They differ.
+        """
+        declared = {name for name, source in config.sources.items() if source.handler}
+        if missing := sorted(declared - self._registered.keys()):
+            raise ConfigError(
+                f"no function is registered for the handler of {', '.join(missing)}",
+                hint=f"register it: @gateway.handler({missing[0]!r})",
+            )
+        if more := sorted(self._registered.keys() - declared):
+            raise ConfigError(
+                f"a function is registered for {', '.join(more)}, which declares no handler",
+                where=f"sources.{more[0]}",
+                hint="say what it returns: handler: {returns: EVENT}",
+            )
+
+    def handling(self, plan: Plan, source: str) -> Handling | None:
+        """Return how a source's messages are handled; None: they go to the routers as they are."""
+        registered = self._registered.get(source)
+        if registered is None and not self._middlewares:
+            return None
+        from gateway_lab.gateway.injection import FunctionCall  # noqa: PLC0415
+
+        call = FunctionCall(
+            registered.function if registered else None,
+            name=source,
+            context=self._injector.context,
+            chain=self._chain,
+            timeout_s=registered.timeout_s if registered else None,
+        )
+        return Handling(plan, source, call)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Those that have a function."""
+        return frozenset(self._registered)
+
+    @property
+    def provider(self) -> Provider:
+        """Knows the dependencies of all handlers; see `Gateway.dependencies`."""
+        return self._injector.provider
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(THREADS, "gateway-lab-handler")
+
+    @cached_property
+    def _injector(self) -> Injector:
+        try:
+            from gateway_lab.gateway.injection import Injector  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise _missing(error) from None
+        return Injector.of(self._pool)
+
+    @cached_property
+    def _chain(self) -> Chain:
+        try:
+            from gateway_lab.gateway.chain import Chain  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise _missing(error) from None
+        return Chain(self._middlewares)
+
+
+def _missing(error: ModuleNotFoundError) -> Exception:
+    package = (error.name or "").partition(".")[0]
+    if package in {"faststream", "fast_depends"}:
+        return MissingExtraError("faststream", extra="faststream")
+    return error
+
+
+def _check(function: object) -> None:
+    """Refuse what cannot be called once a message."""
+    if not callable(function) or inspect.isclass(function):
+        raise ConfigError(f"{function!r} is no function", hint="decorate a plain function")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        name = getattr(function, "__name__", "the handler")
+        hint = "return one event, and send others by gateway.send"
+        raise ConfigError(f"{name} yields, and a handler returns", hint=hint)

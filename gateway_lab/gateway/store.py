@@ -1,0 +1,197 @@
+"""Where rows of batches go: the contract of every database, its address, and what it must have.
+
+One transaction stores the rows of a batch and, beside them, a guard row in `gateway_batches` that
+says which positions of which place are stored and what their aggregates are. Whoever reads those
+positions again, after a crash or in another process, finds the guard and stores nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final, Protocol, cast
+
+import msgspec
+
+from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
+from gateway_lab.config.plan import BatchPlan
+from gateway_lab.errors import MissingExtraError
+from gateway_lab.events.event_type import Kind, ValueType
+from gateway_lab.rules.fill import Values
+
+GUARDS: Final = "gateway_batches"
+
+_EXAMPLE: Final = "postgresql://user:password@localhost:5432/name"
+_EMBEDDED: Final = "sqlite:///metrics.db"
+
+
+class Guard(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of a place: all that was to be stored from `first` to `last`.
+
+    Attributes:
+        rows: How many rows were stored.
+        digest: Of the config that decided.
+        aggregates: The bodies of the messages that the groups became.
+    """
+
+    place: str
+    first: int
+    last: int
+    rows: int
+    digest: str
+    aggregates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The table of a batch: its name, and its columns with the types of their values."""
+
+    name: str
+    columns: Mapping[str, ValueType]
+
+    @classmethod
+    def of(cls, plan: BatchPlan) -> Table:
+        """Read it from a batch that is stored."""
+        store = plan.model.store
+        name = store.table if store else ""
+        return cls(name, {column: template.type for column, template in plan.rows.items()})
+
+
+class RowRefusedError(Exception):
+    """The database refuses some row for what it holds; the text holds nothing of it."""
+
+
+class Store(Protocol):
+    """One connection, used from one thread at a time; `close` and `abort` from any.
+
+    Each method but `close` and `abort` raises a BrokerError: `retryable` where the database is
+    away, full or busy, after which `find` begins anew; `configuration` where it needs somebody.
+    """
+
+    def prepare(self, table: Table, *, creates: bool) -> None:
+        """Look whether both tables are there, or create them."""
+
+    def find(self, place: str, first: int, last: int) -> Guard | None:
+        """Begin a transaction, keep others from the place, and find its first guard in a range."""
+
+    def insert(self, table: Table, rows: Sequence[Values]) -> None:
+        """Store rows, all or none.
+
+        Raises:
+            RowRefusedError: One of them cannot be stored; the transaction is as it was before.
+        """
+
+    def commit(self, guard: Guard | None) -> None:
+        """Store the guard, and let everything since `find` last."""
+
+    def rollback(self) -> None:
+        """Forget everything since `find`."""
+
+    def close(self) -> None:
+        """End; never raises."""
+
+    def abort(self) -> None:
+        """Make whatever waits for the database fail at once; never raises."""
+
+
+def insert_all(
+    insert: Callable[[Sequence[Values]], None], rows: Sequence[Values]
+) -> dict[int, str]:
+    """Store rows, and split out those that are refused: index to reason."""
+    refused: dict[int, str] = {}
+    parts = [(0, len(rows))]
+    while parts:
+        start, behind = parts.pop()
+        if start == behind:
+            continue
+        try:
+            insert(rows[start:behind])
+        except RowRefusedError as error:
+            if behind - start == 1:
+                refused[start] = str(error)
+            else:
+                middle = (start + behind) // 2
+                parts += [(middle, behind), (start, middle)]
+    return refused
+
+
+# --- what the tables are ---
+
+
+def missing(table: str, ddl: Sequence[str], database: str) -> BrokerError:
+    """Say which table is not there, and how it is made."""
+    failure = Failure(FailureClass.CONFIGURATION, f"there is no table {table}")
+    hint = "create it, or run with --create-channels:\n" + "\n".join(ddl)
+    return BrokerError(failure, where=f"database {database}", hint=hint)
+
+
+def table_ddl(table: Table, types: Mapping[Kind, str]) -> str:
+    """Write the statement that makes the table of a batch."""
+    columns = ", ".join(
+        f"{quoted(name)} {types[each.kind]}" for name, each in table.columns.items()
+    )
+    return f"CREATE TABLE IF NOT EXISTS {quoted_path(table.name)} ({columns});"
+
+
+def guards_ddl(integer: str) -> str:
+    """Write the statement that makes the table of guards."""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {GUARDS} (place text NOT NULL, first {integer} NOT NULL, "
+        f"last {integer} NOT NULL, rows {integer} NOT NULL, digest text NOT NULL, "
+        "aggregates text NOT NULL, PRIMARY KEY (place, last));"
+    )
+
+
+def quoted(name: str) -> str:
+    """Write a name so that SQL takes it for one, whatever it is."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted_path(name: str) -> str:
+    """Write `table` or `schema.table`."""
+    return ".".join(map(quoted, name.split(".")))
+
+
+# --- where they are ---
+
+
+def database_variable(name: str) -> str:
+    """Name the environment variable that holds the address of a database."""
+    return f"GATEWAY_DATABASE_{name.upper()}_URL"
+
+
+def open_store(name: str, environ: Mapping[str, str]) -> Store:
+    """Return the store of a database, not connected yet.
+
+    Raises:
+        BrokerError: Of class `configuration`: there is no address, or it cannot be read.
+        MissingExtraError: Its client library is not installed.
+    """
+    variable = database_variable(name)
+    url = environ.get(variable, "").strip()
+    scheme = url.partition("://")[0]
+    if scheme in {"postgresql", "postgres"}:
+        return _load("postgres", "PostgresStore", "psycopg")(name, url)
+    if scheme == "sqlite" and len(url) > len("sqlite:///"):
+        return _load("sqlite", "SqliteStore", "")(name, url)
+    problem = f"{variable} is no address of a database" if url else f"{variable} is not set"
+    hint = f"export {variable}={_EXAMPLE}, or {variable}={_EMBEDDED} for a file"
+    raise BrokerError(
+        Failure(FailureClass.CONFIGURATION, problem), where=f"database {name}", hint=hint
+    )
+
+
+def _load(module: str, name: str, package: str) -> Callable[[str, str], Store]:
+    try:
+        found = import_module(f"gateway_lab.gateway.store_{module}")
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingExtraError(package, extra="postgresql") from error
+    return cast("Callable[[str, str], Store]", getattr(found, name))
+
+
+def failed(failure_class: FailureClass, reason: str, database: str, hint: str = "") -> BrokerError:
+    """Make the error of a database; an error of its library may show what was to be stored."""
+    return BrokerError(Failure(failure_class, reason), where=f"database {database}", hint=hint)

@@ -1,0 +1,77 @@
+"""What a handler sends to a target by itself: rendered as the target says, decided by no router."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from gateway_lab.config.plan import Plan, TargetPlan
+from gateway_lab.errors import GatewayLabError
+from gateway_lab.messages.books import Outcome
+from gateway_lab.messages.headers import Headers
+from gateway_lab.messages.message import Message
+from gateway_lab.routing.render import Refused, Render, compile_render
+from gateway_lab.routing.routed import Delivery
+from gateway_lab.routing.values import arrange, compile_read
+from gateway_lab.rules.fill import Values
+from gateway_lab.rules.template import template_references
+from gateway_lab.rules.tree import Field, Reference
+
+SEND_ROUTE: Final = "send"
+"""Stands as the route of what was sent; a second one to the same target is `send-2`."""
+
+Send: TypeAlias = Callable[[Message, int], Delivery]
+"""Renders a message that a handler sends, and its number among those to the same target.
+
+It raises InvalidBody where the target reads fields and the event is not of the type that the
+handler returns, and GatewayLabError where the target refuses the message.
+"""
+
+
+def compile_send(plan: Plan, source: str, target: str) -> Send:
+    """Compile what a handler of a source sends to a target."""
+    source_plan, target_plan = plan.sources[source], plan.targets[source, target]
+    references = _references(target_plan)
+    reads_fields = any(isinstance(each, Field) for each in references)
+    types = tuple(source_plan.routed_types.values())
+    event_type = types[0] if reads_fields and types else None
+    inputs = arrange(references, event_type)
+    read = compile_read(inputs, event_type, source)
+    render = compile_render(target_plan, inputs)
+
+    def write(message: Message, number: int) -> Delivery:
+        channel, key, headers, body = _render(target, render, read(message), message)
+        route = SEND_ROUTE if number == 1 else f"{SEND_ROUTE}-{number}"
+        return Delivery(
+            None,
+            route,
+            target,
+            target_plan.broker,
+            channel,
+            Outcome.DELIVERED,
+            None,
+            key,
+            headers,
+            body,
+        )
+
+    return write
+
+
+def _references(target: TargetPlan) -> tuple[Reference, ...]:
+    return template_references(target.channel, target.key, target.body, *target.headers.values())
+
+
+def _render(
+    target: str, render: Render, values: Values, message: Message
+) -> tuple[str, bytes | None, Headers, bytes | None]:
+    channel = render.channel(values)
+    if isinstance(channel, Refused):
+        raise GatewayLabError(channel.reason, where=f"send to {target}")
+    key = render.key(values, message.key)
+    if isinstance(key, Refused):
+        raise GatewayLabError(key.reason, where=f"send to {target}")
+    headers = render.headers(values, message.headers)
+    if isinstance(headers, Refused):
+        raise GatewayLabError(headers.reason, where=f"send to {target}")
+    return channel, key, headers, render.body(values, message.body)

@@ -1,0 +1,69 @@
+"""A gateway with a batch in a process of its own that kills itself at one place.
+
+`python -m tests.live.batch_child CONFIG [before_commit|after_commit|after_publish]`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import gateway_lab as gl
+from gateway_lab.gateway.batching import Collector
+from gateway_lab.gateway.store_postgres import PostgresStore
+
+AT = 3
+"""At which batch it is killed."""
+
+
+def main() -> None:
+    config, *place = sys.argv[1:]
+    if place:
+        _trap(place[0])
+    asyncio.run(_run(Path(config)))
+
+
+def _trap(place: str) -> None:
+    if place == "after_publish":
+        patch.object(Collector, "_done", _killing(Collector._done, is_before=True)).start()
+    else:
+        is_before = place == "before_commit"
+        patched = _killing(PostgresStore.commit, is_before=is_before)
+        patch.object(PostgresStore, "commit", patched).start()
+
+
+def _killing(act: Callable[..., Any], *, is_before: bool) -> Callable[..., Any]:
+    """Kill this process when something is done for the `AT`th time, before it or behind it."""
+    left = [AT]
+
+    @wraps(act)
+    def acting(*args: Any) -> None:
+        left[0] -= 1
+        if is_before and left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        act(*args)
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return acting
+
+
+async def _run(config: Path) -> None:
+    gateway = gl.Gateway(gl.read_config(config), member="one", create_channels=True)
+    stops: list[asyncio.Task[None]] = []
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, lambda: stops.append(loop.create_task(gateway.stop())))
+    async with gateway:
+        await gateway.wait()
+    await asyncio.gather(*stops)
+
+
+if __name__ == "__main__":
+    main()
