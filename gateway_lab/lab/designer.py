@@ -42,7 +42,7 @@ _BUSY: Final = {
 }
 """What is said while a command is under way; of all others: counting."""
 
-PAUSE_S: Final = 0.2
+PAUSE_S: Final = 0.6
 """Without a further edit, after which what takes longer than counts is shown."""
 
 
