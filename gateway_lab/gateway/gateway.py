@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
@@ -17,6 +18,7 @@ from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.findings import Severity
+from gateway_lab.gateway.batcher import Batcher
 from gateway_lab.gateway.batches_of import open_batching
 from gateway_lab.gateway.connections import Connections
 from gateway_lab.gateway.counters import Counters, State, Stats
@@ -126,7 +128,7 @@ class Gateway:
             MissingExtraError: FastStream is not installed, and there are middlewares.
         """
         self._version = Version.of(config)
-        self._wrap, self._environ, self._creates = wrap, environ, create_channels
+        self._wrap = wrap
         self.handlers = Handlers(middlewares)
         self._counters = {name: Counters(name) for name in self._version.plan.sources}
 
@@ -134,7 +136,16 @@ class Gateway:
             protocol = config.brokers[alias]
             return connect(alias, protocol, environ, gateway=config.name, member=member)
 
+        def batching(
+            version: Version, counters: Counters
+        ) -> AbstractContextManager[Batcher | None]:
+            """Hold the addresses where no repr shows them."""
+            return open_batching(
+                version.config, version.plan, counters, environ, creates=create_channels
+            )
+
         self._connections = Connections(connection, creates=create_channels)
+        self._batching = batching
         self._pumps: dict[str, Pump] = {}
         self._sources: dict[str, list[Source]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -358,9 +369,7 @@ class Gateway:
         source = version.plan.sources[name]
         counters = self._counters[name]
         sinks = self._connections.sinks(version.reaches[name].writes)
-        with open_batching(
-            version.config, version.plan, counters, self._environ, creates=self._creates
-        ) as batching:
+        with self._batching(version, counters) as batching:
             pump = Pump(source, version.means(name, self.handlers), counters, batching)
             self._pumps[name] = pump
             self._change(name, State.RUNNING)

@@ -83,7 +83,9 @@ def test_the_same_bridge_loses_nothing_while_all_is_well(
     channel = stage.channel(OUT)
     with bridge(stage) as child:
         child.wait_for("started")
-        wait_until(lambda: len(list(stored(stage).drain(channel))) >= MESSAGES, "all is there")
+        wait_until(
+            lambda: len(list(stored(stage).drain(channel))) >= MESSAGES, "all is there", limit_s=120
+        )
     assert not lost_by_bridge(stage)
 
 
