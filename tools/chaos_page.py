@@ -45,8 +45,9 @@ Line = dict[str, Any]
 
 def chaos_page() -> str:
     """Return the page: the totals, and a row for each unit."""
-    lines = list(_last(map(json.loads, RESULTS.read_text().splitlines())))
-    parts = [HEAD, *_totals(lines)]
+    every = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    lines = list(_last(every))
+    parts = [HEAD, *_totals(lines), *_before(every, lines)]
     for kind, title in TITLES.items():
         if of_kind := [line for line in lines if _kind(line) == kind]:
             parts += [f"## {title}", "", *_table(kind, of_kind), ""]
@@ -57,6 +58,19 @@ def _last(lines: Iterable[Line]) -> Iterator[Line]:
     """Give the last line of each unit, by name: a unit that was not clean is run again."""
     by_name = {line["unit"]: line for line in lines}
     yield from (by_name[name] for name in sorted(by_name))
+
+
+def _before(every: list[Line], last: list[Line]) -> Iterator[str]:
+    """Say which units were not clean at first, and with which version they were clean then."""
+    now = {line["unit"]: line for line in last}
+    names = sorted({line["unit"] for line in every if not _is_clean(line)} & _clean(last))
+    if mended := [f"{name} (clean on {now[name]['version']})" for name in names]:
+        yield f"Not clean at first, run again; both lines are in the file: {', '.join(mended)}."
+        yield ""
+
+
+def _clean(lines: list[Line]) -> set[str]:
+    return {line["unit"] for line in lines if _is_clean(line)}
 
 
 def _kind(line: Line) -> str:
