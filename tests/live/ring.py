@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -308,7 +309,8 @@ class Ring:
             return any(each.stat().st_mtime_ns > self._elected_ns for each in files())
 
         if broker.protocol == "rabbitmq":
-            wait_until(is_kept, "RabbitMQ has kept the terms of its queues")
+            with suppress(TimeoutError):  # after so long, nothing new was to be kept
+                wait_until(is_kept, "RabbitMQ has kept the terms of its queues", limit_s=15)
 
     def _finish(self, number: int, hop: Hop) -> None:
         """Stop a hop that has read everything; what it gives back it reads when started again.
