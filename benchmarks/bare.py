@@ -23,7 +23,7 @@ from confluent_kafka import Message as RawMessage
 from redis.asyncio import Redis
 
 from benchmarks.stage import PARTITIONS, Done, Job
-from gateway_lab.brokers.kafka_settings import read_settings, reading, writing
+from gateway_lab.brokers.kafka.settings import read_settings, reading, writing
 from gateway_lab.gateway.window import MAX_MESSAGES, READ_LIMIT
 
 HEADERS = [

@@ -17,7 +17,7 @@ from faststream.redis import RedisBroker
 
 from benchmarks.bare import TEXTS, clocks, done_since
 from benchmarks.stage import Done, Job
-from gateway_lab.brokers.nats_streams import safe_name
+from gateway_lab.brokers.nats.streams import safe_name
 
 Publish = Callable[[str, "StreamMessage[Any]"], Awaitable[object]]
 

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from benchmarks.stage import PARTITIONS, SOURCE, Done, Job, business_messages
-from gateway_lab.brokers.kafka_settings import read_settings, reading, writing
+from gateway_lab.brokers.kafka.settings import read_settings, reading, writing
 
 SENT = "sent"
 """A header: when the message was sent, in nanoseconds of the machine's clock."""

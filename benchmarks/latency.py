@@ -20,7 +20,7 @@ from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 from benchmarks.feeder import SENT
 from benchmarks.stage import Job, Stage, addresses, begun_anew, business_messages, running
 from benchmarks.table import ROUNDS, Figure, show
-from gateway_lab.brokers.kafka_settings import read_settings, reading
+from gateway_lab.brokers.kafka.settings import read_settings, reading
 
 A_SECOND, SECONDS, WARM_S = 5_000, 6.0, 3.0
 START_S = 60.0

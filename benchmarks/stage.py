@@ -24,7 +24,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from benchmarks.table import business_capture
 from gateway_lab.brokers.contract import Outgoing, Place
-from gateway_lab.brokers.kafka_settings import read_settings, writing
+from gateway_lab.brokers.kafka.settings import read_settings, writing
 from gateway_lab.brokers.registry import connect
 from gateway_lab.brokers.variables import address_variable
 from gateway_lab.captures.read import scan_capture

@@ -29,8 +29,8 @@ from redis.asyncio import Redis
 
 from gateway_lab.brokers.carried import write_time
 from gateway_lab.brokers.contract import Broker, Outgoing, Place
-from gateway_lab.brokers.nats import NatsBroker
-from gateway_lab.brokers.rabbitmq import RabbitmqBroker
+from gateway_lab.brokers.nats.broker import NatsBroker
+from gateway_lab.brokers.rabbitmq.broker import RabbitmqBroker
 from gateway_lab.brokers.variables import address_variable
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.format import COLUMNS

@@ -16,7 +16,7 @@ from typing import cast
 
 from gateway_lab.brokers.addresses import GRAMMARS, read_address, with_password_file
 from gateway_lab.brokers.contract import Broker, BrokerError, Failure, FailureClass
-from gateway_lab.brokers.memory import MemoryBroker
+from gateway_lab.brokers.memory.broker import MemoryBroker
 from gateway_lab.brokers.variables import address_variable, password_variable
 from gateway_lab.config.durations import duration_us
 from gateway_lab.errors import MissingExtraError
@@ -45,30 +45,30 @@ class Connector:
 CONNECTORS: Mapping[str, Connector] = MappingProxyType(
     {
         "kafka": Connector(
-            module="gateway_lab.brokers.kafka",
+            module="gateway_lab.brokers.kafka.broker",
             factory="KafkaBroker",
             package="confluent_kafka",
             lease="session_s",
         ),
         "rabbitmq": Connector(
-            module="gateway_lab.brokers.rabbitmq",
+            module="gateway_lab.brokers.rabbitmq.broker",
             factory="RabbitmqBroker",
             package="aiormq",
         ),
         "nats": Connector(
-            module="gateway_lab.brokers.nats",
+            module="gateway_lab.brokers.nats.broker",
             factory="NatsBroker",
             package="nats",
             lease="lease_s",
         ),
         "redis": Connector(
-            module="gateway_lab.brokers.redis",
+            module="gateway_lab.brokers.redis.broker",
             factory="RedisBroker",
             package="redis",
             lease="lease_s",
         ),
         "memory": Connector(
-            module="gateway_lab.brokers.memory",
+            module="gateway_lab.brokers.memory.broker",
             factory="MemoryBroker",
             package="",
         ),

@@ -19,7 +19,7 @@ from typing import Final
 
 import polars as pl
 
-from gateway_lab.brokers.memory_server import MemoryServer, server_at
+from gateway_lab.brokers.memory.server import MemoryServer, server_at
 from gateway_lab.brokers.variables import address_variable
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.gateway.counters import RouterStats, SourceStats, Stats, WayStats

@@ -13,7 +13,7 @@ from itertools import count
 from types import TracebackType
 from typing import Final, Self
 
-from gateway_lab.brokers.memory_server import MemoryServer, server_at
+from gateway_lab.brokers.memory.server import MemoryServer, server_at
 from gateway_lab.config.compile import compile_plan
 from gateway_lab.errors import ConfigError, GatewayLabError, did_you_mean
 from gateway_lab.gateway.counters import SourceStats, State, Stats

@@ -13,10 +13,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition, murmur2
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from gateway_lab.brokers import kafka_consumer, kafka_settings
 from gateway_lab.brokers.contract import BrokerError, FailureClass, Place
-from gateway_lab.brokers.kafka import KafkaBroker
-from gateway_lab.brokers.kafka_source import KafkaSource
+from gateway_lab.brokers.kafka import consumer as kafka_consumer
+from gateway_lab.brokers.kafka import settings as kafka_settings
+from gateway_lab.brokers.kafka.broker import KafkaBroker
+from gateway_lab.brokers.kafka.source import KafkaSource
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.kafka import SourceOptions
@@ -118,7 +119,7 @@ class KafkaRig:
 
     def program(self) -> str:
         return (
-            "from gateway_lab.brokers.kafka import KafkaBroker\n"
+            "from gateway_lab.brokers.kafka.broker import KafkaBroker\n"
             f"broker = KafkaBroker('stream', {self.url!r}, session_s={SESSION_S},"
             f" gateway={self.gateway!r})\n"
         )

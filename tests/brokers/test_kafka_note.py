@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_lab.brokers.kafka_note import LONGEST, Past, write_note
-from gateway_lab.brokers.kafka_watermark import Watermark
+from gateway_lab.brokers.kafka.note import LONGEST, Past, write_note
+from gateway_lab.brokers.kafka.watermark import Watermark
 
 COUNTS = st.dictionaries(st.integers(0, 10**12), st.integers(1, 5), max_size=30)
 

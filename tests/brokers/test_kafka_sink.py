@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from gateway_lab.brokers import kafka_sink
 from gateway_lab.brokers.contract import FailureClass
-from gateway_lab.brokers.kafka_settings import OnError
-from gateway_lab.brokers.kafka_sink import KafkaSink
+from gateway_lab.brokers.kafka import sink as kafka_sink
+from gateway_lab.brokers.kafka.settings import OnError
+from gateway_lab.brokers.kafka.sink import KafkaSink
 from gateway_lab.testing.connector_rig import an_outgoing, classes, numbers, soon
 
 pytestmark = pytest.mark.anyio

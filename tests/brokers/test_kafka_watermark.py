@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway_lab.brokers.kafka_watermark import Watermark
+from gateway_lab.brokers.kafka.watermark import Watermark
 
 OFFSETS = st.integers(0, 30)
 

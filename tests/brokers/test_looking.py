@@ -15,9 +15,9 @@ from nats.js.api import RetentionPolicy
 from redis.asyncio import Redis
 
 from gateway_lab.brokers.contract import Broker, BrokerError, Browser, Place
-from gateway_lab.brokers.kafka import KafkaBroker
-from gateway_lab.brokers.nats import NatsBroker
-from gateway_lab.brokers.redis import RedisBroker
+from gateway_lab.brokers.kafka.broker import KafkaBroker
+from gateway_lab.brokers.nats.broker import NatsBroker
+from gateway_lab.brokers.redis.broker import RedisBroker
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.protocols.nats import SourceOptions as NatsOptions
 from gateway_lab.protocols.redis import SourceOptions as RedisOptions

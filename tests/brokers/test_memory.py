@@ -8,8 +8,8 @@ from itertools import count
 import pytest
 
 from gateway_lab.brokers.contract import FailureClass
-from gateway_lab.brokers.memory import MemoryBroker
-from gateway_lab.brokers.memory_server import server_at
+from gateway_lab.brokers.memory.broker import MemoryBroker
+from gateway_lab.brokers.memory.server import server_at
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.memory import SourceOptions

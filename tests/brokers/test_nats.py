@@ -15,8 +15,8 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Handle, Outgoing, Place
-from gateway_lab.brokers.nats import NatsBroker
-from gateway_lab.brokers.nats_link import Session
+from gateway_lab.brokers.nats.broker import NatsBroker
+from gateway_lab.brokers.nats.link import Session
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.nats import SourceOptions, TargetOptions
@@ -47,7 +47,7 @@ class NatsRig:
 
     def program(self) -> str:
         made = f"NatsBroker('edge', {self.server.url!r}, lease_s={self.lease_s})"
-        return f"from gateway_lab.brokers.nats import NatsBroker\nbroker = {made}"
+        return f"from gateway_lab.brokers.nats.broker import NatsBroker\nbroker = {made}"
 
     async def fresh_channel(self) -> str:
         number = next(NUMBERS)

@@ -14,11 +14,11 @@ from nats.js.api import StreamConfig
 from redis.asyncio import Redis
 
 from gateway_lab.brokers.contract import Broker, BrokerError, FailureClass, Outgoing, Place
-from gateway_lab.brokers.kafka import KafkaBroker
-from gateway_lab.brokers.nats import NatsBroker
-from gateway_lab.brokers.rabbitmq import RabbitmqBroker
-from gateway_lab.brokers.rabbitmq_places import queue_arguments
-from gateway_lab.brokers.redis import RedisBroker
+from gateway_lab.brokers.kafka.broker import KafkaBroker
+from gateway_lab.brokers.nats.broker import NatsBroker
+from gateway_lab.brokers.rabbitmq.broker import RabbitmqBroker
+from gateway_lab.brokers.rabbitmq.places import queue_arguments
+from gateway_lab.brokers.redis.broker import RedisBroker
 from gateway_lab.config.model import Protocol
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.protocols import nats as of_nats

@@ -21,17 +21,18 @@ from pamqp.frame import marshal
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from gateway_lab.brokers import rabbitmq_sink, rabbitmq_source
 from gateway_lab.brokers.contract import BrokerError, FailureClass, Outgoing
-from gateway_lab.brokers.rabbitmq import RabbitmqBroker
-from gateway_lab.brokers.rabbitmq_contents import (
+from gateway_lab.brokers.rabbitmq import sink as rabbitmq_sink
+from gateway_lab.brokers.rabbitmq import source as rabbitmq_source
+from gateway_lab.brokers.rabbitmq.broker import RabbitmqBroker
+from gateway_lab.brokers.rabbitmq.contents import (
     Arriving,
     Content,
     Taker,
     read_delivery,
     read_properties,
 )
-from gateway_lab.brokers.rabbitmq_frames import (
+from gateway_lab.brokers.rabbitmq.frames import (
     PublishEncoder,
     encode_acks,
     encode_requeues,
@@ -132,7 +133,7 @@ class RabbitmqRig:
 
     def program(self) -> str:
         made = f"RabbitmqBroker('rabbit', {self._server.url!r})"
-        return f"from gateway_lab.brokers.rabbitmq import RabbitmqBroker\nbroker = {made}"
+        return f"from gateway_lab.brokers.rabbitmq.broker import RabbitmqBroker\nbroker = {made}"
 
     async def ask(self, question: Callable[[AbstractChannel], Awaitable[T]]) -> T:
         """Ask on a connection that is not the connector's."""

@@ -11,8 +11,8 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Outgoing, Place, Source
-from gateway_lab.brokers.redis import RedisBroker
-from gateway_lab.brokers.redis_source import RedisSource
+from gateway_lab.brokers.redis.broker import RedisBroker
+from gateway_lab.brokers.redis.source import RedisSource
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.redis import SourceOptions, TargetOptions
@@ -38,7 +38,7 @@ class RedisRig:
 
     def program(self) -> str:
         made = f"RedisBroker('cache', {self.server.url!r}, lease_s={self.lease_s})"
-        return f"from gateway_lab.brokers.redis import RedisBroker\nbroker = {made}"
+        return f"from gateway_lab.brokers.redis.broker import RedisBroker\nbroker = {made}"
 
     async def fresh_channel(self) -> str:
         channel = self.absent_channel()

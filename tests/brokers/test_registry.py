@@ -8,7 +8,7 @@ import pytest
 from gateway_lab.brokers import registry
 from gateway_lab.brokers.addresses import GRAMMARS
 from gateway_lab.brokers.contract import BrokerError, FailureClass
-from gateway_lab.brokers.memory import MemoryBroker
+from gateway_lab.brokers.memory.broker import MemoryBroker
 from gateway_lab.brokers.registry import CONNECTORS, Connector, connect, require_server
 from gateway_lab.errors import MissingExtraError
 from gateway_lab.protocols.registry import PROTOCOLS

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gateway_lab.brokers.memory_server import server_at
+from gateway_lab.brokers.memory.server import server_at
 from gateway_lab.captures.read import scan_capture
 from gateway_lab.cli.main import app
 from gateway_lab.messages.mask import show_private

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from gateway_lab.brokers.contract import Batch, Broker, Failure, FailureClass, Outgoing
-from gateway_lab.brokers.memory import MemoryBroker, MemorySource
-from gateway_lab.brokers.memory_server import MemoryServer, server_at
+from gateway_lab.brokers.memory.broker import MemoryBroker, MemorySource
+from gateway_lab.brokers.memory.server import MemoryServer, server_at
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.config.plan import AddressPlan

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Outgoing, Place
-from gateway_lab.brokers.memory import MemoryBroker, MemorySink
+from gateway_lab.brokers.memory.broker import MemoryBroker, MemorySink
 from gateway_lab.gateway import lane
 from gateway_lab.gateway.gateway import Gateway
 from tests.gateway.shop import SHOP, Shop, faulty, header, number_of, order, settled, until

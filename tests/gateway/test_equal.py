@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway_lab.brokers.memory_server import server_at
+from gateway_lab.brokers.memory.server import server_at
 from gateway_lab.captures.read import scan_capture
 from gateway_lab.config.load import read_config
 from gateway_lab.messages.message import Message

@@ -25,7 +25,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from gateway_lab.brokers.contract import Batch, Broker, Failure, Handle, Outgoing, Sink, Source
-from gateway_lab.brokers.kafka_consumer import ConsumerThread
+from gateway_lab.brokers.kafka.consumer import ConsumerThread
 
 FAILPOINTS: Final = (
     "before_publish",

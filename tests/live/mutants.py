@@ -11,7 +11,7 @@ from unittest.mock import patch
 from confluent_kafka import TopicPartition
 
 from gateway_lab.brokers.contract import Batch, Broker, Failure, Outgoing, Sink, Source
-from gateway_lab.brokers.kafka_consumer import ConsumerThread
+from gateway_lab.brokers.kafka.consumer import ConsumerThread
 from tests.live.failpoints import is_letter
 
 
@@ -43,7 +43,7 @@ def positional(broker: Broker) -> Any:
 
 def forgetful(broker: Broker) -> Any:
     """Give all deliveries of a message one id on NATS, which stores each id once."""
-    named = "gateway_lab.brokers.nats_sink.message_id"
+    named = "gateway_lab.brokers.nats.sink.message_id"
     patch(named, lambda delivery, _: delivery.rpartition("-")[0]).start()
     return broker
 

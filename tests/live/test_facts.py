@@ -20,10 +20,10 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway_lab.brokers.contract import Broker, FailureClass, Outgoing
-from gateway_lab.brokers.kafka import KafkaBroker
-from gateway_lab.brokers.nats import NatsBroker
-from gateway_lab.brokers.rabbitmq import RabbitmqBroker
-from gateway_lab.brokers.redis import RedisBroker
+from gateway_lab.brokers.kafka.broker import KafkaBroker
+from gateway_lab.brokers.nats.broker import NatsBroker
+from gateway_lab.brokers.rabbitmq.broker import RabbitmqBroker
+from gateway_lab.brokers.redis.broker import RedisBroker
 from gateway_lab.config.compile import compile_plan
 from gateway_lab.config.load import parse_config
 from gateway_lab.config.model import Protocol

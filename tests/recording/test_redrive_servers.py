@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway_lab.brokers.names import group_name
-from gateway_lab.brokers.nats_streams import safe_name
+from gateway_lab.brokers.nats.streams import safe_name
 from gateway_lab.config.load import parse_config
 from gateway_lab.gateway.counters import State
 from gateway_lab.gateway.gateway import Gateway

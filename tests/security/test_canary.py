@@ -290,7 +290,7 @@ async def test_a_defect_is_told_by_its_place_alone(
     async def broken(_: object) -> None:
         raise RuntimeError("CANARY-password")
 
-    monkeypatch.setattr("gateway_lab.brokers.redis.RedisBroker.open", broken)
+    monkeypatch.setattr("gateway_lab.brokers.redis.broker.RedisBroker.open", broken)
     environ = {"GATEWAY_BROKER_EDGE_URL": url_at("redis", 1)}
     async with gl.Gateway(config_for("redis"), environ=environ) as gateway:
         await gateway.wait()

@@ -13,8 +13,8 @@ import pytest
 from msgspec.structs import replace as replace_fields
 
 from gateway_lab.brokers.contract import Batch, Failure, Outgoing, Place
-from gateway_lab.brokers.memory import MemoryBroker, MemorySink, MemorySource
-from gateway_lab.brokers.memory_server import Cursor, server_at
+from gateway_lab.brokers.memory.broker import MemoryBroker, MemorySink, MemorySource
+from gateway_lab.brokers.memory.server import Cursor, server_at
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.memory import CARRIES, SourceOptions
