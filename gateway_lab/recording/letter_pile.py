@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from gateway_lab.brokers.contract import Batch, Handle, Source
+from gateway_lab.brokers.contract import Batch, Source
+from gateway_lab.brokers.wrapped import WrappedSource
 from gateway_lab.gateway.letter import Letter, Reopened, read_letter, reopen
 from gateway_lab.messages.message import Message
 from gateway_lab.recording.letter_filter import Where
@@ -158,7 +159,7 @@ class Sorter:
             self._ended.add(place)
 
 
-class LetterSource:
+class LetterSource(WrappedSource):
     """Gives letters as the messages that they were; what stays is read and never settled.
 
     Attributes:
@@ -166,18 +167,14 @@ class LetterSource:
     """
 
     def __init__(self, source: Source, sort: Callable[[Message], Message | None]) -> None:
-        self._source, self._sort = source, sort
+        super().__init__(source)
+        self._sort = sort
         self.heard = monotonic()
-
-    @property
-    def lost(self) -> int:
-        """How many letters the broker removed unread."""
-        return self._source.lost
 
     async def read(self, limit: int) -> Batch:
         """Wait for letters that enter again; see `contract.Source.read`."""
         while True:
-            batch = await self._source.read(limit)
+            batch = await super().read(limit)
             self.heard = monotonic()
             if sorted_ := self._sorted(batch):
                 return sorted_
@@ -194,15 +191,3 @@ class LetterSource:
             return None
         messages, handles, attempts = zip(*found, strict=True)
         return Batch(messages, handles, attempts)
-
-    async def settle(self, handles: Sequence[Handle]) -> None:
-        """Settle letters whose messages are where they belong."""
-        await self._source.settle(handles)
-
-    async def give_back(self, handles: Sequence[Handle]) -> None:
-        """Let letters come again."""
-        await self._source.give_back(handles)
-
-    async def close(self) -> None:
-        """Leave what stays to the next reader."""
-        await self._source.close()

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
-from gateway_lab.brokers.contract import Batch, Handle, Source
+from gateway_lab.brokers.contract import Batch, Source
+from gateway_lab.brokers.wrapped import WrappedSource
 from gateway_lab.captures.capture import plan_of
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.plan import Plan
@@ -132,34 +133,18 @@ class Shadow:
             self._comparison.compare(name, messages)
 
 
-class ShadowedSource:
+class ShadowedSource(WrappedSource):
     """A source around a source: shows what it reads."""
 
     def __init__(self, name: str, source: Source, inbox: _Inbox) -> None:
-        self._name, self._source, self._inbox = name, source, inbox
-
-    @property
-    def lost(self) -> int:
-        """How many messages the source lost."""
-        return self._source.lost
+        super().__init__(source)
+        self._name, self._inbox = name, inbox
 
     async def read(self, limit: int) -> Batch:
         """Wait for messages, and show them; see the contract."""
-        batch = await self._source.read(limit)
+        batch = await super().read(limit)
         self._inbox.offer(self._name, batch.messages)
         return batch
-
-    async def settle(self, handles: Sequence[Handle]) -> None:
-        """Settle; see the contract."""
-        await self._source.settle(handles)
-
-    async def give_back(self, handles: Sequence[Handle]) -> None:
-        """Give back; see the contract."""
-        await self._source.give_back(handles)
-
-    async def close(self) -> None:
-        """Close the source."""
-        await self._source.close()
 
 
 class _Inbox:

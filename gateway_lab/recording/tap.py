@@ -23,6 +23,7 @@ from gateway_lab.brokers.contract import (
     Handle,
     Source,
 )
+from gateway_lab.brokers.wrapped import WrappedSource
 from gateway_lab.captures.capture import plan_of
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.plan import Plan
@@ -120,23 +121,19 @@ class Claim:
         return self._first[place]
 
 
-class TappedSource:
+class TappedSource(WrappedSource):
     """A source around a source: settles what is on the disk."""
 
     def __init__(self, source: Source, recorder: Recorder, claim: Claim) -> None:
-        self._source, self._recorder, self._claim = source, recorder, claim
+        super().__init__(source)
+        self._recorder, self._claim = recorder, claim
         self._written: Future[None] | None = None
-
-    @property
-    def lost(self) -> int:
-        """How many messages the source lost."""
-        return self._source.lost
 
     async def read(self, limit: int) -> Batch:
         """Wait for messages, and record them; see the contract."""
         if self._recorder.failure:
             raise _stopped(self._recorder.failure)
-        batch = await self._source.read(limit)
+        batch = await super().read(limit)
         if mine := self._claim.of(batch.messages):
             self._written = self._recorder.put(mine)
         return batch
@@ -152,15 +149,7 @@ class TappedSource:
                 await asyncio.wrap_future(self._written)
             except CaptureError as error:
                 raise _stopped(error) from None
-        await self._source.settle(handles)
-
-    async def give_back(self, handles: Sequence[Handle]) -> None:
-        """Give back; see the contract."""
-        await self._source.give_back(handles)
-
-    async def close(self) -> None:
-        """Close the source; what it read is written all the same."""
-        await self._source.close()
+        await super().settle(handles)
 
 
 def _stopped(error: CaptureError) -> BrokerError:

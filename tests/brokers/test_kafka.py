@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition, murmur2
@@ -33,68 +32,12 @@ from gateway_lab.testing.connector_rig import (
 )
 from gateway_lab.testing.connector_suite import ConnectorSuite
 from gateway_lab.testing.servers import KafkaServer, free_port
+from tests.brokers.proxy import Proxy
 
 pytestmark = [pytest.mark.broker, pytest.mark.anyio]
 
 NUMBERS = count()
 SESSION_S = 2.0
-
-
-class Proxy:
-    """Stands before the server, at the address that it gives to clients, to break connections.
-
-    It runs in a thread of its own: tests count the tasks of theirs.
-    """
-
-    def __init__(self) -> None:
-        self.port, self.server_port = free_port(), 0
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        listening = asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self._listener = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _close(self) -> None:
-        self._listener.close()
-        self._cut()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others)
-
-    def cut(self) -> None:
-        self._loop.call_soon_threadsafe(self._cut)
-
-    def _cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            theirs, to_them = await asyncio.open_connection("127.0.0.1", self.server_port)
-        except OSError:
-            writer.transport.abort()
-            return
-        both = {writer, to_them}
-        self._writers |= both
-        await asyncio.gather(pump(reader, to_them), pump(theirs, writer))
-        self._writers -= both
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort()
 
 
 class KafkaRig:
@@ -220,7 +163,7 @@ def headers_of(message) -> tuple[tuple[str, bytes], ...]:
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Proxy]:
-    with Proxy() as proxy:
+    with Proxy(free_port()) as proxy:
         yield proxy
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 from itertools import count
 
 import pytest
@@ -11,53 +10,11 @@ from gateway_lab.brokers.contract import FailureClass
 from gateway_lab.brokers.memory.broker import MemoryBroker
 from gateway_lab.brokers.memory.server import server_at
 from gateway_lab.config.plan import AddressPlan
-from gateway_lab.messages.message import Message
-from gateway_lab.protocols.memory import SourceOptions
 from gateway_lab.testing.connector_rig import a_message, an_outgoing, numbers, soon
 from gateway_lab.testing.connector_suite import FEATURES, ConnectorSuite
+from tests.brokers.memory_rig import MemoryRig
 
 NUMBERS = count()
-
-
-class MemoryRig:
-    options = SourceOptions()
-
-    def __init__(self) -> None:
-        self.url = f"memory://suite-{next(NUMBERS)}"
-        self.server = server_at(self.url)
-
-    async def broker(self) -> MemoryBroker:
-        broker = MemoryBroker("local", self.url)
-        await broker.open()
-        return broker
-
-    async def fresh_channel(self) -> str:
-        channel = self.absent_channel()
-        self.server.create([channel])
-        return channel
-
-    def absent_channel(self) -> str:
-        return f"channel-{next(NUMBERS)}"
-
-    def address(self, channel: str) -> AddressPlan:
-        return AddressPlan(broker="local", protocol="memory", channel=channel, pattern=None)
-
-    async def publish(self, channel: str, messages: Sequence[Message]) -> None:
-        self.server.publish(channel, messages)
-
-    async def fetch(self, channel: str, n: int) -> list[Message]:
-        messages = self.server.fetch(channel)
-        assert len(messages) >= n  # what is confirmed is there at once
-        return messages
-
-    async def cut_connections(self) -> None:
-        self.server.cut_connections()
-
-    async def stop(self) -> None:
-        self.server.stop()
-
-    async def start(self) -> None:
-        self.server.start()
 
 
 class TestMemory(ConnectorSuite):

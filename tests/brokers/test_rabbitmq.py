@@ -5,10 +5,9 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import aiormq
 import pytest
@@ -51,70 +50,14 @@ from gateway_lab.testing.connector_rig import (
     soon,
 )
 from gateway_lab.testing.connector_suite import ConnectorSuite
-from gateway_lab.testing.servers import RabbitmqServer
+from gateway_lab.testing.servers import RabbitmqServer, free_port
+from tests.brokers.proxy import Proxy
 
 pytestmark = [pytest.mark.broker, pytest.mark.anyio]
 
 NUMBERS = count()
 T = TypeVar("T")
 QUORUM: FieldTable = {"x-queue-type": "quorum"}
-
-
-class Proxy:
-    """Stands between connector and server, to break connections as a network does."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._may_answer = asyncio.Event()
-        self._may_answer.set()
-
-    async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.port = self._listener.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._listener.close()
-        self.release()
-        self.cut()
-
-    def hold(self) -> None:
-        """Keep back what the server says."""
-        self._may_answer.clear()
-
-    def release(self) -> None:
-        self._may_answer.set()
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        except OSError:
-            writer.transport.abort()
-            return
-        both = {writer, server_writer}
-        self._writers |= both
-        always = asyncio.Event()
-        always.set()
-        await asyncio.gather(
-            pump(reader, server_writer, always), pump(server_reader, writer, self._may_answer)
-        )
-        self._writers -= both
-
-
-async def pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_pass: asyncio.Event
-) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            await may_pass.wait()
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort()
 
 
 class RabbitmqRig:
@@ -230,7 +173,7 @@ def as_message(delivered: DeliveredMessage) -> Message:
 
 @pytest.fixture
 async def rig(rabbitmq_server: RabbitmqServer) -> AsyncIterator[RabbitmqRig]:
-    async with Proxy(rabbitmq_server.port) as proxy:
+    with Proxy(free_port(), rabbitmq_server.port) as proxy:
         yield RabbitmqRig(rabbitmq_server, proxy)
 
 

@@ -14,48 +14,13 @@ from msgspec.structs import replace as replace_fields
 
 from gateway_lab.brokers.contract import Batch, Failure, Outgoing, Place
 from gateway_lab.brokers.memory.broker import MemoryBroker, MemorySink, MemorySource
-from gateway_lab.brokers.memory.server import Cursor, server_at
-from gateway_lab.config.plan import AddressPlan
-from gateway_lab.messages.message import Message
-from gateway_lab.protocols.memory import CARRIES, SourceOptions
+from gateway_lab.brokers.memory.server import Cursor
+from gateway_lab.protocols.memory import CARRIES
 from gateway_lab.testing import connector_rig
 from gateway_lab.testing.connector_suite import ConnectorSuite
+from tests.brokers.memory_rig import MemoryRig
 
 NUMBERS = count()
-
-
-class Rig:
-    options = SourceOptions()
-
-    def __init__(self) -> None:
-        self.url = f"memory://convicted-{next(NUMBERS)}"
-        self.server = server_at(self.url)
-
-    async def broker(self) -> MemoryBroker:
-        broker = MemoryBroker("local", self.url)
-        await broker.open()
-        return broker
-
-    async def fresh_channel(self) -> str:
-        channel = self.absent_channel()
-        self.server.create([channel])
-        return channel
-
-    def absent_channel(self) -> str:
-        return f"channel-{next(NUMBERS)}"
-
-    def address(self, channel: str) -> AddressPlan:
-        return AddressPlan(broker="local", protocol="memory", channel=channel, pattern=None)
-
-    async def publish(self, channel: str, messages: Sequence[Message]) -> None:
-        self.server.publish(channel, messages)
-
-    async def fetch(self, channel: str, n: int) -> list[Message]:
-        del n
-        return self.server.fetch(channel)
-
-    async def cut_connections(self) -> None:
-        self.server.cut_connections()
 
 
 read, settle, send = MemorySource.read, MemorySource.settle, MemorySink.send
@@ -231,7 +196,7 @@ async def test_a_connector_that_breaks_a_promise_is_convicted(
 
 
 async def hold_to(sentence: str) -> None:
-    rig = Rig()
+    rig = MemoryRig()
     broker = await rig.broker()
     known = {
         "rig": rig,

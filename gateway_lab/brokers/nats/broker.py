@@ -76,10 +76,7 @@ class NatsBroker:
         if options.delivery == "at_most_once":
             source = NatsCoreSource(self._link, subjects, durable)
         else:
-            streams: dict[str, list[str]] = {}
-            for subject in subjects:
-                stream = await self._stream_of(subject, options.stream)
-                streams.setdefault(stream, []).append(subject)
+            streams = await self._streams_of(subjects, options.stream)
             consumers = [Consumer(each, durable, subjects) for each, subjects in streams.items()]
             source = NatsSource(self._link, consumers, self._lease_s)
         self._sources.append(source)
@@ -96,12 +93,19 @@ class NatsBroker:
             source = NatsCoreSource(self._link, subjects, group="")
             await source.open()
             return Listener(source)
-        streams: dict[str, list[str]] = {}
-        for subject in subjects:
-            streams.setdefault(await self._stream_of(subject, options.stream), []).append(subject)
+        streams = await self._streams_of(subjects, options.stream)
         browser = NatsBrowser(self._link, streams, from_start=from_start)
         await browser.open()
         return browser
+
+    async def _streams_of(
+        self, subjects: Sequence[str], stream: str | None
+    ) -> dict[str, list[str]]:
+        """Return stream to those of the subjects that it has."""
+        streams: dict[str, list[str]] = {}
+        for subject in subjects:
+            streams.setdefault(await self._stream_of(subject, stream), []).append(subject)
+        return streams
 
     async def _stream_of(self, subject: str, stream: str | None) -> str:
         names = await self._link.insist(partial(streams_of, subject))
