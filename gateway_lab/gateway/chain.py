@@ -38,6 +38,12 @@ class Chain:
         """Say whether there are any."""
         return bool(self._make)
 
+    @property
+    def publishes(self) -> bool:
+        """Say whether a publish scope may change what is delivered."""
+        kinds = [getattr(make, "func", make) for make in self._make]
+        return any(not isinstance(kind, type) or _changes(kind) for kind in kinds)
+
     @asynccontextmanager
     async def open(self, message: Any, context: ContextRepo) -> AsyncIterator[Link]:
         """Make the middlewares of one message; its end tells them how it went."""
@@ -102,6 +108,10 @@ def _check(make: object) -> None:
     if getattr(kind, "__module__", "").startswith("faststream.") and "Telemetry" in name:
         problem = f"{name} knows the messages of one broker alone"
         raise ConfigError(problem, hint="leave it out")
+
+
+def _changes(kind: type[BaseMiddleware[Any, Any]]) -> bool:
+    return kind.publish_scope is not BaseMiddleware.publish_scope
 
 
 def _has(middleware: BaseMiddleware[Any, Any], scope: str) -> bool:

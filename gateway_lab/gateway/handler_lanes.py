@@ -168,7 +168,7 @@ class HandlerLanes:
                 return await handling.handle(job.message, job.id)
         except TimeoutError:  # ours: the user code's own is a TryAgain
             pass
-        reason = f"the handler {handling.name} hangs: no end within {handling.timeout_s:g} s"
+        reason = handling.hangs
         if handling.is_sync:
             hint = "give what it waits for a limit, or write it as an async function"
             failure = Failure(FailureClass.CONFIGURATION, reason)

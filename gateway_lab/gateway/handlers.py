@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from gateway_lab.config.document import Document
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ConfigError, MissingExtraError, did_you_mean
-from gateway_lab.gateway.handling import Handling
+from gateway_lab.gateway.handling import Handling, Watcher
+from gateway_lab.gateway.rehearsal import rehearse
+from gateway_lab.routing.rehearsal import Rehearsal
 
 if TYPE_CHECKING:  # FastStream is loaded with the first handler or middleware
     from fast_depends import Provider
@@ -41,6 +44,7 @@ class Handlers:
     def __init__(self, middlewares: Sequence[MakeMiddleware] = ()) -> None:
         self._registered: dict[str, _Registered] = {}
         self._middlewares = tuple(middlewares)
+        self._watchers: list[Watcher] = []
         if middlewares:
             _ = self._chain  # it refuses what is no middleware
 
@@ -90,14 +94,13 @@ class Handlers:
                 hint=f"register it: @gateway.handler({missing[0]!r})",
             )
         if more := sorted(self._registered.keys() - declared):
-            raise ConfigError(
-                f"a function is registered for {', '.join(more)}, which declares no handler",
-                where=f"sources.{more[0]}",
-                hint="say what it returns: handler: {returns: EVENT}",
-            )
+            raise _undeclared(more)
 
     def handling(self, plan: Plan, source: str) -> Handling | None:
         """Return how a source's messages are handled; None: they go to the routers as they are."""
+        return self._handling(plan, source, self._watchers)
+
+    def _handling(self, plan: Plan, source: str, watchers: Sequence[Watcher]) -> Handling | None:
         registered = self._registered.get(source)
         if registered is None and not self._middlewares:
             return None
@@ -110,7 +113,30 @@ class Handlers:
             chain=self._chain,
             timeout_s=registered.timeout_s if registered else None,
         )
-        return Handling(plan, source, call)
+        return Handling(plan, source, call, watchers)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Show a watcher each message that comes to routers, as its handler left it."""
+        self._watchers.append(watcher)
+
+    def rehearse(self, plan: Plan) -> AbstractContextManager[Rehearsal]:
+        """Run what is registered on messages that came long ago, and send nothing.
+
+        A source that declares a handler may lack its function: it is not rehearsed.
+
+        Raises:
+            ConfigError: A function is registered for a source that declares no handler.
+        """
+        handlings: dict[str, Handling] = {}
+        for name, source in plan.sources.items():
+            if name in self._registered and source.handled is None:
+                raise _undeclared([name])
+            is_read = source.routers or source.batches
+            if is_read and (name in self._registered or source.handled is None):
+                handling = self._handling(plan, name, ())
+                handlings |= {name: handling} if handling else {}
+        publishes = bool(self._middlewares) and self._chain.publishes
+        return rehearse(plan, handlings, publishes=publishes)
 
     @property
     def sources(self) -> frozenset[str]:
@@ -141,6 +167,14 @@ class Handlers:
         except ModuleNotFoundError as error:
             raise _missing(error) from None
         return Chain(self._middlewares)
+
+
+def _undeclared(sources: Sequence[str]) -> ConfigError:
+    return ConfigError(
+        f"a function is registered for {', '.join(sources)}, which declares no handler",
+        where=f"sources.{sources[0]}",
+        hint="say what it returns: handler: {returns: EVENT}",
+    )
 
 
 def _missing(error: ModuleNotFoundError) -> Exception:

@@ -5,11 +5,11 @@ judge what arrived → run the handler → judge and route what it returned
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from pydantic import BaseModel
@@ -19,6 +19,7 @@ from gateway_lab.errors import GatewayLabError, did_you_mean
 from gateway_lab.events.decode import InvalidBody
 from gateway_lab.gateway.handled import PASS, Call, InvalidEvent, Refused, dropped
 from gateway_lab.messages.message import Message
+from gateway_lab.routing.rehearsal import as_handled
 from gateway_lab.routing.route import SourceRouter
 from gateway_lab.routing.routed import Delivery, Routed
 from gateway_lab.routing.sending import Send, compile_send
@@ -26,6 +27,8 @@ from gateway_lab.routing.sending import Send, compile_send
 MAX_SENDS: Final = 100
 """Deliveries that one message may add to one target."""
 
+Watcher: TypeAlias = Callable[[str, Message], None]
+"""Shown each message that comes to the routers of a source, as its handler left it."""
 
 _UNSEEN: Final = Routed(None, None, (), ())
 """What arrives where there are middlewares alone: its routers judge it."""
@@ -78,14 +81,22 @@ class Handling:
         name: Of the handler, and `timeout_s` and `is_sync` too: see `Call`.
     """
 
-    def __init__(self, plan: Plan, source: str, call: Call) -> None:
+    def __init__(
+        self, plan: Plan, source: str, call: Call, watchers: Sequence[Watcher] = ()
+    ) -> None:
         self.source, self._plan, self._call = source, plan, call
+        self._watchers = watchers
         self.name, self.timeout_s, self.is_sync = call.name, call.timeout_s, call.is_sync
         source_plan = plan.sources[source]
         self._returns = source_plan.handled
         self._arrival = SourceRouter(plan, replace(source_plan, handled=None, routers=()))
         self._router = SourceRouter(plan, source_plan)
         self._sends: dict[str, Send] = {}
+
+    @property
+    def hangs(self) -> str:
+        """What is said of a try that has not come to its end in time."""
+        return f"the handler {self.name} hangs: no end within {self.timeout_s:g} s"
 
     async def handle(self, message: Message, id_: str) -> Routed:
         """Run the handler once; an invalid message never gets to it.
@@ -100,25 +111,34 @@ class Handling:
         sends = _Sends(self, message, [])
         token = _DESK.set(sends)
         try:
-            return await self._call(message, id_, partial(self._conclude, message, sends.kept))
+            routed = await self._call(message, id_, partial(self._conclude, message, sends.kept))
         except InvalidEvent as invalid:
             return self._router.refuse(message, arrived.event_type, invalid.reason)
         finally:
             _DESK.reset(token)
+        if self._watchers:
+            self._show(message, routed)
+        return routed
+
+    def _show(self, message: Message, routed: Routed) -> None:
+        """Show watchers what the routers decided on; what ended before is none of it."""
+        if (decided := as_handled(message, routed)) is not None:
+            for watch in self._watchers:
+                watch(self.source, decided)
 
     def _conclude(self, message: Message, kept: list[Delivery], value: Any) -> Routed:
         """Judge and route what the handler returned."""
         if value is PASS:
             return self._router.route(message)
         if value is None:
-            return Routed(None, None, (), tuple(kept) or (dropped(message),))
-        routed = self._router.route(msgspec.structs.replace(message, body=encode(value)))
+            return Routed(None, None, (), tuple(kept) or (dropped(message),), None)
+        body = encode(value)
+        routed = self._router.route(msgspec.structs.replace(message, body=body))
         if routed.invalid is not None:
             name = self._returns.name if self._returns else "event"
             raise Refused(f"{self.name} returned no {name}: {routed.invalid}")
-        if not kept:
-            return routed
-        return msgspec.structs.replace(routed, deliveries=routed.deliveries + tuple(kept))
+        deliveries = routed.deliveries + tuple(kept)
+        return msgspec.structs.replace(routed, deliveries=deliveries, handled=body)
 
     def delivery(self, target: str, event: object, message: Message, number: int) -> Delivery:
         """Render what a handler sends.

@@ -67,9 +67,12 @@ class Routed(msgspec.Struct, frozen=True, gc=False):
         event_type: The event type chosen; None where there is none.
         decisions: One for each router on the source, in the order of the document.
         deliveries: In the order of routers and routes.
+        handled: The body that a handler returned, which is what was decided on; None: the handler
+            ended the message; UNSET: it was decided as it came.
     """
 
     invalid: str | None
     event_type: str | None
     decisions: tuple[Decision, ...]
     deliveries: tuple[Delivery, ...]
+    handled: bytes | msgspec.UnsetType | None = msgspec.UNSET
