@@ -19,6 +19,7 @@ from gateway_lab.cli import (
     brokers,
     check,
     diff,
+    example,
     explain,
     export,
     format,
@@ -114,5 +115,6 @@ for verb, module, does in (
     ("record", record, record.record),
     ("redrive", redrive, redrive.redrive),
     ("brokers", brokers, brokers.brokers),
+    ("example", example, example.example),
 ):
     app.command(verb, epilog=module.EXAMPLES)(does)

@@ -1,0 +1,76 @@
+"""`gateway-lab example`: programs to read and to run, one for each feature, on real brokers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Final
+
+from rich.console import Console
+from typer import Argument, BadParameter
+
+from gateway_lab.cli.options import Form
+from gateway_lab.cli.report import Format, Report, Table, table
+from gateway_lab.errors import did_you_mean
+from gateway_lab.examples.stage import staged
+
+EXAMPLES = """
+`gateway-lab example`  lists them
+
+`gateway-lab example users`  starts brokers, runs it, shows what arrived where, and ends them
+
+`gateway-lab example users --format json`  for programs
+
+A broker whose address is set, `GATEWAY_BROKER_STREAM_URL` (Kafka), `…_WORK_URL` (RabbitMQ),
+`…_EDGE_URL` (NATS), `…_CACHE_URL` (Redis), is used and left running; so several examples need one
+start: `eval "$(gateway-lab brokers up gateway_lab/examples/users.yaml)"`
+"""
+
+SHOWN: Final = 20
+"""Rows shown of each table."""
+
+FOLDER: Final = Path(__file__).parents[1] / "examples"
+
+ABOUT: Final[Mapping[str, str]] = {
+    "users": "one function for sources on all four brokers; invalid events are dead letters",
+    "conversion": "Kafka to RabbitMQ: key, headers, time and body are mapped",
+    "routing": "by content: replayed, explained, diffed, exported, and run with the same result",
+    "commands": "a handler with injected services, and middlewares around it",
+    "metrics": "batches: rows into a database, aggregates to a topic, the same offline",
+    "payments": "retries, dead letters, and sending them back",
+}
+
+
+def example(
+    name: Annotated[
+        str | None, Argument(help="Which; left out: they are listed.", metavar="NAME")
+    ] = None,
+    *,
+    form: Form = Format.TABLE,
+) -> None:
+    """Run an example on real brokers, and show what arrived where."""
+    if name is None:
+        rows = [{"example": each, "shows": about} for each, about in ABOUT.items()]
+        Report(tables=[Table(name="examples", columns=["example", "shows"], rows=rows)]).show(form)
+        return
+    if name not in ABOUT:
+        msg = f"there is no example {name!r}: {did_you_mean(name, ABOUT)}"
+        raise BadParameter(msg, param_hint="NAME")
+    _run(name).show(form)
+
+
+def _run(name: str) -> Report:
+    module = import_module(f"gateway_lab.examples.{name}")
+    with staged(module.gateway.config, tell=_tell) as stage:
+        _tell(f"running {name} …")
+        frames = asyncio.run(module.run(stage))
+    return Report(
+        facts={"program": FOLDER / f"{name}.py", "config": FOLDER / f"{name}.yaml"},
+        tables=[table(title, frame, limit=SHOWN) for title, frame in frames.items()],
+    )
+
+
+def _tell(line: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
