@@ -12,6 +12,9 @@ from gateway_lab.config.uses import broker_uses, event_uses, target_lists
 EXACT_POSITIONS = frozenset({"kafka", "memory"})
 """Protocols whose partitions have one reader at a time, and positions that only grow."""
 
+_NAMELESS = "rabbitmq"
+"""The protocol whose messages have no names that last, unless their publisher gives them one."""
+
 
 def check_usage(config: Document, report: Report) -> None:
     """Note what is never used and what is disabled."""
@@ -45,12 +48,12 @@ def _check_batches(config: Document, report: Report) -> None:
 def _check_positions(config: Document, name: str, report: Report) -> None:
     """Warn of rows that a crash may double: nothing tells which messages are stored."""
     source = config.sources.get(config.batches[name].source)
-    protocols = {config.brokers.get(each.broker) for each in source.addresses} if source else set()
-    shared = sorted(each for each in protocols if each and each not in EXACT_POSITIONS)
-    if shared:
-        text = f"rows of {', '.join(shared)} may be stored twice: duplicates after a crash"
-        hint = "let the rows have a key that the table knows to be unique, or batch from Kafka"
-        report.add("batch-repeats", ("batches", name, "source"), text, hint)
+    for each in source.addresses if source else ():
+        if config.brokers.get(each.broker) == _NAMELESS and not each.options.get("id_from"):
+            text = "rows of rabbitmq may be stored twice: duplicates after a crash"
+            hint = "let the source say `options: {id_from: message_id}`, if publishers set it"
+            report.add("batch-repeats", ("batches", name, "source"), text, hint)
+            return
 
 
 def _note_unused(table: str, names: Iterable[str], used: Iterable[str], report: Report) -> None:

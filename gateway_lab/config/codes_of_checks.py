@@ -78,10 +78,11 @@ BEHAVIOUR = {
         _WARNING,
         "A crash may store rows of a batch twice.",
         (
-            "A guard in the database says which positions of a partition are stored. RabbitMQ, NATS "
-            "and Redis share the messages of one queue or stream out among readers, so that a range "
-            "of positions says nothing: what was stored and not settled is stored again after a "
-            "crash. On Kafka rows are stored once."
+            "A guard in the database says which messages are stored, by their positions or ids. "
+            "Messages of RabbitMQ have neither that would outlive a connection, so what was stored "
+            "and not settled is stored again after a crash. Where publishers name their messages, "
+            "`options: {id_from: message_id}` or `headers.NAME` of the source says so, and rows "
+            "are stored once. Else let the table have a unique key."
         ),
     ),
     "test-unknown-name": (

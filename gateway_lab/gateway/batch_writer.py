@@ -6,7 +6,8 @@ import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from operator import itemgetter
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from gateway_lab.config.check_usage import EXACT_POSITIONS
 from gateway_lab.config.plan import BatchPlan, Plan
 from gateway_lab.events.event_type import EventType
 from gateway_lab.gateway.feed import RefusedRow
+from gateway_lab.gateway.ids import NO_POSITIONS
 from gateway_lab.gateway.store import Guard, Store, Table, insert_all
 from gateway_lab.gateway.window import Held
 from gateway_lab.messages.message import Message
@@ -58,24 +60,19 @@ class Written:
 
 
 class Writer:
-    """Writes the batches of one plan through one connection, in a thread of its own.
-
-    Attributes:
-        is_exact: Whether positions tell what is stored.
-    """
+    """Writes the batches of one plan through one connection, in a thread of its own."""
 
     def __init__(
         self, plan: Plan, batch: BatchPlan, store: Store | None, *, gateway: str, creates: bool
     ) -> None:
         self._store, self._creates, self._gateway = store, creates, gateway
         self._thread = ThreadPoolExecutor(1, f"batch {batch.name}")
-        protocols = {each.protocol for each in plan.sources[batch.source].addresses}
-        self.is_exact = protocols <= EXACT_POSITIONS
         self._use(plan, batch)
 
     def _use(self, plan: Plan, batch: BatchPlan) -> None:
         self.plan, self._digest = batch, plan.digest
-        self._table = Table.of(batch)
+        protocols = {each.protocol for each in plan.sources[batch.source].addresses}
+        self._table = Table.of(batch, has_ids=not protocols <= EXACT_POSITIONS)
         types = plan.sources[batch.source].event_types
         self._reads = {name: _compile_read(batch, each) for name, each in types.items()}
         self._untyped = _compile_read(batch, None)
@@ -128,17 +125,43 @@ class Writer:
         store = self._store
         if store is None:
             return self._made(members, self._values(members))
-        positions = [int(each.message.position or 0) for each in members] if self.is_exact else []
-        guard = None
-        if self.is_exact:
-            place = self._place(members[0].message)
-            guard = store.find(place, positions[0], positions[-1])
+        if _is_range(members[0].message):
+            return self._write_range(store, members)
+        return self._write_ids(store, members)
+
+    def _write_range(self, store: Store, members: Sequence[Member]) -> Written:
+        """Store a run of positions, or the part of it before or in what is stored."""
+        positions = [int(each.message.position or 0) for each in members]
+        guard = store.find(self._place(members[0].message), positions[0], positions[-1])
         if guard and guard.first <= positions[0]:
             store.rollback()
             taken = bisect_right(positions, guard.last)
             return Written(taken, self._messages(members[0], guard))
         if guard:
             members = members[: bisect_left(positions, guard.first)]
+        return self._insert(store, members)
+
+    def _write_ids(self, store: Store, members: Sequence[Member]) -> Written:
+        """Store what no guard knows, and send again what the guards of the rest say."""
+        ids = [lasting_id(each.message) for each in members]
+        place = self._place(members[0].message)
+        known = store.find_ids(place, list(filter(None, ids)))
+        again = {guard.place: guard for guard in known.values()}.values()
+        messages = [each for guard in again for each in self._messages(members[0], guard)]
+        seen = set(known)
+        fresh = [
+            each
+            for each, id_ in zip(members, ids, strict=True)
+            if id_ is None or not (id_ in seen or seen.add(id_))  # type: ignore[func-returns-value]
+        ]
+        if not fresh:
+            store.rollback()
+            return Written(len(members), messages)
+        written = self._insert(store, fresh)
+        return replace(written, taken=len(members), messages=[*messages, *written.messages])
+
+    def _insert(self, store: Store, members: Sequence[Member]) -> Written:
+        """Store messages that are stored nowhere."""
         values = self._values(members)
         refused = insert_all(
             lambda rows: store.insert(self._table, rows), list(map(self._maker.row, values))
@@ -158,21 +181,28 @@ class Writer:
         refused = refused or {}
         good = [each for at, each in enumerate(values) if at not in refused]
         groups = self._maker.groups(good) if good and self.plan.targets else ()
-        first, last = members[0].message, members[-1].message
-        guard = Guard(
-            place=self._place(first),
-            first=int(first.position or 0) if self.is_exact else 0,
-            last=int(last.position or 0) if self.is_exact else 0,
+        guard = msgspec.structs.replace(
+            self._guard(members),
             rows=len(good),
-            digest=self._digest,
             aggregates=tuple(each.body.decode() for each in groups),
         )
         return Written(
             len(members),
             self._messages(members[0], guard),
             [_refused(members[at].message, reason) for at, reason in refused.items()],
-            guard if self.is_exact else None,
+            guard if guard.ids or _is_range(members[0].message) else None,
         )
+
+    def _guard(self, members: Sequence[Member]) -> Guard:
+        """Name messages by their positions, or by their ids as far as they have any."""
+        first, last = members[0].message, members[-1].message
+        place = self._place(first)
+        guard = Guard(place=place, first=0, last=0, rows=0, digest=self._digest, aggregates=())
+        if _is_range(first):
+            begin, end = int(first.position or 0), int(last.position or 0)
+            return msgspec.structs.replace(guard, first=begin, last=end)
+        ids = tuple(filter(None, (lasting_id(each.message) for each in members)))
+        return msgspec.structs.replace(guard, place=f"{place}/{ids[0]}", ids=ids) if ids else guard
 
     def _values(self, members: Sequence[Member]) -> list[Values]:
         reads = self._reads
@@ -184,15 +214,16 @@ class Writer:
     def _messages(self, first: Member, guard: Guard) -> list[Message]:
         """Make the messages of the groups: each is named by where its batch begins."""
         message = first.message
-        start = str(guard.first) if self.is_exact else message.position
+        has_ids = guard.place != self._place(message)
+        start = guard.place.rpartition("/")[2] if has_ids else str(guard.first)
         return [
             msgspec.structs.replace(
                 message,
                 body=body.encode(),
                 key=None,
                 headers=(),
-                position=None if start is None else f"{start}.{number}",
-                id=None if message.id is None else f"{message.id}.{number}",
+                position=f"{start}.{number}",
+                id=f"{start}.{number}" if has_ids else None,
             )
             for number, body in enumerate(guard.aggregates)
         ]
@@ -201,6 +232,23 @@ class Writer:
         """Name a partition of a source, for this batch of this gateway."""
         parts = (self.plan.source, message.broker, message.channel, message.partition or "-")
         return "/".join((self._gateway, self.plan.name, *parts))
+
+
+def _is_range(message: Message) -> bool:
+    """Say whether what follows each other in its place has positions that grow."""
+    return message.protocol in EXACT_POSITIONS
+
+
+def lasting_id(message: Message) -> str | None:
+    """Return what names a message of a place for ever; None: nothing does.
+
+    Positions of a stream that is made anew begin again, so the time of the message stands beside.
+    """
+    if message.id is not None:
+        return blake2b(message.id.encode(), digest_size=16).hexdigest()
+    if message.position is None or message.protocol in NO_POSITIONS:
+        return None
+    return f"{message.position}@{message.timestamp.isoformat() if message.timestamp else ''}"
 
 
 def _refused(message: Message, reason: str) -> RefusedRow:

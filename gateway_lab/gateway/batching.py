@@ -9,6 +9,7 @@ were one more delivery of it. What is collected here may be lost at any moment, 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,11 +20,12 @@ from typing import Final, TypeAlias
 
 from gateway_lab.batches.window import Window
 from gateway_lab.brokers.contract import BrokerError, FailureClass, Sink
+from gateway_lab.config.check_usage import EXACT_POSITIONS
 from gateway_lab.config.document import Document
 from gateway_lab.config.plan import Plan
 from gateway_lab.gateway.batch_writer import Member, Writer, Written
 from gateway_lab.gateway.batcher import Create, Release
-from gateway_lab.gateway.counters import Counters
+from gateway_lab.gateway.counters import Counters, State
 from gateway_lab.gateway.feed import Feed, feed_means
 from gateway_lab.gateway.pump import Pump
 from gateway_lab.gateway.retry import Backoff
@@ -34,6 +36,7 @@ from gateway_lab.messages.message import Message
 GRACE_S: Final = 0.1
 """How late a timer rings: what was received before it is on its way here."""
 
+_LOG: Final = logging.getLogger(__name__)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -108,7 +111,7 @@ class Collector:
         window = self._windows.get(place)
         if window is None:
             window = self._windows[place] = Window(size=self._size, every_us=self._every_us)
-        if self._writer.is_exact and _is_again(message, self._last.get(place)):
+        if message.protocol in EXACT_POSITIONS and _is_again(message, self._last.get(place)):
             self._close(window.flush())  # the partition was elsewhere: guards part what is stored
         self._last[place] = message.position
         received = (message.received - _EPOCH) // _MICROSECOND
@@ -191,13 +194,31 @@ class Collector:
         tries = 0
         while True:
             try:
-                return await act() or Written()
+                written = await act() or Written()
             except BrokerError as error:
                 if error.failure.failure_class is not FailureClass.RETRYABLE:
                     raise
+                self._wait_for(str(error))
+            else:
+                self._wait_for("")
+                return written
             tries += 1
             self._counters.retried += 1
             await asyncio.sleep(self._backoff.pause(tries))
+
+    def _wait_for(self, reason: str) -> None:
+        """Tell what the source waits for, once for each reason; empty: it goes on."""
+        counters, state = self._counters, State.WAITING if reason else State.RUNNING
+        if counters.reason != reason:
+            counters.state, counters.reason = state, reason
+            told = {"source": counters.source, "reason": reason}
+            _LOG.log(
+                logging.WARNING if reason else logging.INFO,
+                "source %s is %s",
+                counters.source,
+                state,
+                extra=told,
+            )
 
     def change(self, config: Document, plan: Plan, sinks: Mapping[str, Sink]) -> None:
         """Take over what another version says; size and time are the same in it."""

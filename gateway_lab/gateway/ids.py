@@ -15,7 +15,7 @@ PLACE_SIZE: Final = 12
 _OWN_SIZE: Final = 16
 
 _MAX_REMEMBERED: Final = 10_000
-_NO_POSITIONS: Final = frozenset({"rabbitmq"})
+NO_POSITIONS: Final = frozenset({"rabbitmq"})
 """Protocols whose positions are those of one connection: they name another message after it."""
 
 
@@ -35,7 +35,7 @@ class MessageIds:
         key = (message.broker, message.channel, message.partition)
         if message.id is not None:
             own = blake2b(_encode([message.id]), digest_size=_OWN_SIZE).hexdigest()
-        elif message.position is None or message.protocol in _NO_POSITIONS:
+        elif message.position is None or message.protocol in NO_POSITIONS:
             return secrets.token_hex(_OWN_SIZE)
         else:
             own = message.position

@@ -2,7 +2,9 @@
 
 One transaction stores the rows of a batch and, beside them, a guard row in `gateway_batches` that
 says which positions of which place are stored and what their aggregates are. Whoever reads those
-positions again, after a crash or in another process, finds the guard and stores nothing.
+positions again, after a crash or in another process, finds the guard and stores nothing. Where a
+broker shares a channel out among its readers, a range of positions says nothing: there the ids of
+the messages stand in a third table, a row each.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
@@ -21,18 +23,21 @@ from gateway_lab.events.event_type import Kind, ValueType
 from gateway_lab.rules.fill import Values
 
 GUARDS: Final = "gateway_batches"
+IDS: Final = "gateway_batch_ids"
 
 _EXAMPLE: Final = "postgresql://user:password@localhost:5432/name"
 _EMBEDDED: Final = "sqlite:///metrics.db"
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stored of a place: all that was to be stored from `first` to `last`.
+    """What is stored of a place: all that was to be stored from `first` to `last`, or of `ids`.
 
     Attributes:
+        place: A partition of a source; with ids also which batch of it, and then the range is 0.
         rows: How many rows were stored.
         digest: Of the config that decided.
         aggregates: The bodies of the messages that the groups became.
+        ids: To be kept in a table of their own; not known of a guard that was found.
     """
 
     place: str
@@ -41,21 +46,52 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     digest: str
     aggregates: tuple[str, ...]
+    ids: tuple[str, ...] = ()
+
+    @property
+    def partition(self) -> str:
+        """The place that its ids are ids of: its own is that and which batch it is."""
+        return self.place.rpartition("/")[0]
+
+    @property
+    def saved_aggregates(self) -> str:
+        """The aggregates as one text."""
+        return msgspec.json.encode(self.aggregates).decode()
+
+
+def found_guard(place: str, row: Sequence[Any]) -> Guard:
+    """Read a guard from `first, last, rows, digest, aggregates`."""
+    first, last, rows, digest, saved = row
+    aggregates = msgspec.json.decode(saved, type=tuple[str, ...])
+    return Guard(
+        place=place, first=first, last=last, rows=rows, digest=digest, aggregates=aggregates
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The table of a batch: its name, and its columns with the types of their values."""
+    """The table of a batch: its name, and its columns with the types of their values.
+
+    Attributes:
+        has_ids: Whether its messages are known again by ids.
+    """
 
     name: str
     columns: Mapping[str, ValueType]
+    has_ids: bool = False
 
     @classmethod
-    def of(cls, plan: BatchPlan) -> Table:
+    def of(cls, plan: BatchPlan, *, has_ids: bool = False) -> Table:
         """Read it from a batch that is stored."""
         store = plan.model.store
         name = store.table if store else ""
-        return cls(name, {column: template.type for column, template in plan.rows.items()})
+        columns = {column: template.type for column, template in plan.rows.items()}
+        return cls(name, columns, has_ids)
+
+    def needed(self, types: Mapping[Kind, str]) -> dict[str, str]:
+        """Name all tables that must be there, with the statements that make them."""
+        ids = {IDS: ids_ddl()} if self.has_ids else {}
+        return {self.name: table_ddl(self, types), GUARDS: guards_ddl(types[Kind.INTEGER]), **ids}
 
 
 class RowRefusedError(Exception):
@@ -74,6 +110,9 @@ class Store(Protocol):
 
     def find(self, place: str, first: int, last: int) -> Guard | None:
         """Begin a transaction, keep others from the place, and find its first guard in a range."""
+
+    def find_ids(self, place: str, ids: Sequence[str]) -> Mapping[str, Guard]:
+        """Begin a transaction, keep others from the place, and find the guards of ids."""
 
     def insert(self, table: Table, rows: Sequence[Values]) -> None:
         """Store rows, all or none.
@@ -140,6 +179,14 @@ def guards_ddl(integer: str) -> str:
         f"CREATE TABLE IF NOT EXISTS {GUARDS} (place text NOT NULL, first {integer} NOT NULL, "
         f"last {integer} NOT NULL, rows {integer} NOT NULL, digest text NOT NULL, "
         "aggregates text NOT NULL, PRIMARY KEY (place, last));"
+    )
+
+
+def ids_ddl() -> str:
+    """Write the statement that makes the table of ids."""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {IDS} (place text NOT NULL, id text NOT NULL, "
+        "batch text NOT NULL, PRIMARY KEY (place, id));"
     )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, LiteralString, cast
 
-import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
@@ -18,16 +17,16 @@ from gateway_lab.brokers.contract import BrokerError, FailureClass
 from gateway_lab.events.event_type import Kind
 from gateway_lab.gateway.store import (
     GUARDS,
+    IDS,
     Guard,
     RowRefusedError,
     Table,
     database_variable,
     failed,
-    guards_ddl,
+    found_guard,
     missing,
     quoted,
     quoted_path,
-    table_ddl,
 )
 from gateway_lab.gateway.store_text import copy_lines
 from gateway_lab.rules.fill import Values
@@ -50,12 +49,41 @@ _OF_THE_ROW: Final = ("22", "23")
 _PASSES: Final = ("08", "25", "40", "53", "55", "57", "58", "XX")
 """Connection, transaction ended, conflict, no resources, in use, operator, system, internal."""
 
+_MISSING: Final = frozenset({"42P01", "3F000"})
+"""No such table, no such schema."""
+
+_NO_RIGHT: Final = "42501"
+_WORDS: Final = MappingProxyType(
+    {
+        "08": "is away or broke the connection",
+        "25": "is read-only, or ended the transaction",
+        "28": "refuses the login",
+        "3D": "has no such database",
+        "40": "saw a conflict with others",
+        "42": "has other tables than the batch needs",
+        "42501": "gives no right to do that",
+        "53": "has too little memory, room or connections",
+        "53100": "has no room left on its disk",
+        "53300": "has no connection left",
+        "55": "is busy: somebody holds what is needed",
+        "57": "ended the session: it stops, starts, or was told to",
+        "58": "has trouble with its system",
+        "XX": "has trouble of its own",
+    }
+)
+"""SQLSTATE, or class of it, in words."""
+
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _FOUND: Final = (
     f"SELECT first, last, rows, digest, aggregates FROM {GUARDS} "  # noqa: S608 - a constant
     "WHERE place = %s AND last >= %s AND first <= %s ORDER BY last LIMIT 1"
 )
+_FOUND_IDS: Final = (
+    f"SELECT i.id, i.batch, b.first, b.last, b.rows, b.digest, b.aggregates FROM {IDS} i "  # noqa: S608
+    f"JOIN {GUARDS} b ON b.place = i.batch WHERE i.place = %s AND i.id = ANY(%s)"
+)
 _KEEP: Final = f"INSERT INTO {GUARDS} VALUES (%s, %s, %s, %s, %s, %s)"  # noqa: S608 - a constant
+_KEEP_IDS: Final = f"INSERT INTO {IDS} SELECT %s, unnest(%s::text[]), %s"
 
 
 class PostgresStore:
@@ -66,45 +94,45 @@ class PostgresStore:
         self._options = _read(name, url)
         self._connection: psycopg.Connection[Any] | None = None
         self._is_aborted = False
+        self._needed: dict[str, str] = {}
 
     def prepare(self, table: Table, *, creates: bool) -> None:
         """Look whether both tables are there, or create them."""
-        ddl = (table_ddl(table, _TYPES), guards_ddl("bigint"))
-        with self._translated(table, ddl) as connection:
-            for statement in ddl if creates else ():
+        needed = self._needed = table.needed(_TYPES)
+        columns = {table.name: ", ".join(map(quoted, table.columns)), GUARDS: "aggregates"}
+        with self._translated() as connection:
+            for statement in needed.values() if creates else ():
                 connection.execute(statement.encode())
-            columns = ", ".join(map(quoted, table.columns))
-            for each, names in ((table.name, columns), (GUARDS, "aggregates")):
+            for each in needed:
+                names = columns.get(each, "batch")
                 select = f"SELECT {names} FROM {quoted_path(each)} LIMIT 0"  # noqa: S608 - quoted
                 connection.execute(select.encode())
             connection.commit()
 
     def find(self, place: str, first: int, last: int) -> Guard | None:
         """Begin a transaction; the lock of a place goes with it."""
+        rows = self._find(place, _FOUND, first, last)
+        return found_guard(place, rows[0]) if rows else None
+
+    def find_ids(self, place: str, ids: Sequence[str]) -> Mapping[str, Guard]:
+        """Begin a transaction; the lock of a place goes with it."""
+        rows = self._find(place, _FOUND_IDS, list(ids))
+        return {id_: found_guard(batch, row) for id_, batch, *row in rows}
+
+    def _find(self, place: str, statement: LiteralString, *of: object) -> list[tuple[Any, ...]]:
         with self._translated() as connection:
             with connection.pipeline():  # one way there and back
                 connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 connection.execute(_LOCK, (place,))
-                found = connection.execute(_FOUND, (place, first, last))
-            row = found.fetchone()
-        if row is None:
-            return None
-        aggregates = msgspec.json.decode(row[4], type=tuple[str, ...])
-        return Guard(
-            place=place,
-            first=row[0],
-            last=row[1],
-            rows=row[2],
-            digest=row[3],
-            aggregates=aggregates,
-        )
+                found = connection.execute(statement, (place, *of))
+            return found.fetchall()
 
     def insert(self, table: Table, rows: Sequence[Values]) -> None:
         """Store rows, all or none."""
         columns = ", ".join(map(quoted, table.columns))
         statement = f"COPY {quoted_path(table.name)} ({columns}) FROM STDIN".encode()
         lines = copy_lines(rows, [each.kind for each in table.columns.values()])
-        with self._translated(table) as connection:
+        with self._translated() as connection:
             connection.execute("SAVEPOINT rows_of_batch")
             try:
                 with connection.cursor() as cursor, cursor.copy(statement) as copy:
@@ -119,9 +147,10 @@ class PostgresStore:
         """Store the guard, and let everything since `find` last."""
         with self._translated() as connection, connection.pipeline():
             if guard:
-                cells = msgspec.structs.astuple(guard)[:-1]
-                aggregates = msgspec.json.encode(guard.aggregates).decode()
-                connection.execute(_KEEP, (*cells, aggregates))
+                cells = (guard.place, guard.first, guard.last, guard.rows, guard.digest)
+                connection.execute(_KEEP, (*cells, guard.saved_aggregates))
+            if guard and guard.ids:
+                connection.execute(_KEEP_IDS, (guard.partition, list(guard.ids), guard.place))
             connection.commit()
 
     def rollback(self) -> None:
@@ -147,14 +176,12 @@ class PostgresStore:
                 line.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
-    def _translated(
-        self, table: Table | None = None, ddl: Sequence[str] = ()
-    ) -> Iterator[psycopg.Connection[Any]]:
+    def _translated(self) -> Iterator[psycopg.Connection[Any]]:
         try:
             yield self._open()
         except psycopg.Error as error:
             self.close()
-            raise self._error(error, table, ddl) from None
+            raise self._error(error) from None
 
     def _open(self) -> psycopg.Connection[Any]:
         if self._connection is None:
@@ -164,20 +191,23 @@ class PostgresStore:
             self._connection = connect(**self._options, connect_timeout=_CONNECT_S)
         return self._connection
 
-    def _error(self, error: psycopg.Error, table: Table | None, ddl: Sequence[str]) -> BrokerError:
+    def _error(self, error: psycopg.Error) -> BrokerError:
         """Say what happened without the library's words: they may show what was to be stored."""
         state = error.sqlstate or ""
-        if state == "42P01" and table:
-            ddl = ddl or (table_ddl(table, _TYPES), guards_ddl("bigint"))
-            is_guards = GUARDS in (error.diag.message_primary or "")
-            return missing(GUARDS if is_guards else table.name, ddl, self._name)
-        if not state and isinstance(error, psycopg.OperationalError) and _is_refused(error):
-            state = "28000"
-        told = f"{type(error).__name__} {state}".strip()
-        if state[:2] in _PASSES or (not state and isinstance(error, psycopg.OperationalError)):
-            return failed(FailureClass.RETRYABLE, f"PostgreSQL is away or busy: {told}", self._name)
-        hint = ddl[0] if ddl else f"look at the address in {database_variable(self._name)}"
-        return failed(FailureClass.CONFIGURATION, f"PostgreSQL refuses: {told}", self._name, hint)
+        if state in _MISSING and self._needed:
+            told = error.diag.message_primary or ""
+            names = [each for each in self._needed if f'"{each}"' in told] or [*self._needed]
+            return missing(names[0], list(self._needed.values()), self._name)
+        if not state and isinstance(error, psycopg.OperationalError):
+            state = "28000" if _is_refused(error) else "08006"
+        told = _WORDS.get(state) or _WORDS.get(state[:2]) or "refuses it"
+        reason = f"PostgreSQL {told} ({type(error).__name__} {state})"
+        if state[:2] in _PASSES:
+            return failed(FailureClass.RETRYABLE, reason, self._name)
+        hint = f"look at the address in {database_variable(self._name)}"
+        if state[:2] == "42" and state != _NO_RIGHT:
+            hint = "look at the tables; they are made so:\n" + "\n".join(self._needed.values())
+        return failed(FailureClass.CONFIGURATION, reason, self._name, hint)
 
 
 def _is_refused(error: psycopg.Error) -> bool:
