@@ -7,17 +7,13 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from gateway_lab.brokers.contract import Broker, Source
 from gateway_lab.brokers.registry import connect
-from gateway_lab.config.compile import compile_plan
 from gateway_lab.config.gateway_config import GatewayConfig
-from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ConfigError, GatewayLabError
-from gateway_lab.findings import Severity
 from gateway_lab.gateway.batcher import Batcher
 from gateway_lab.gateway.batches_of import open_batching
 from gateway_lab.gateway.connections import Connections
@@ -25,10 +21,8 @@ from gateway_lab.gateway.counters import Counters, State, Stats
 from gateway_lab.gateway.handlers import TIMEOUT_S, F, Handlers
 from gateway_lab.gateway.handling import send
 from gateway_lab.gateway.log_lines import place_of
-from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.pump import Pump
-from gateway_lab.gateway.reach import Reach, reach_of
-from gateway_lab.gateway.reload import restart_findings
+from gateway_lab.gateway.version import Version
 
 if TYPE_CHECKING:
     from fast_depends import Provider
@@ -41,47 +35,6 @@ PREPARE_S: Final = 15.0
 """How long a reload waits for brokers that only the new config needs."""
 
 Wrap: TypeAlias = Callable[[str, Source], Source]
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A config that can be run: every name in it was looked up, and what each source needs."""
-
-    config: GatewayConfig
-    plan: Plan
-    reaches: Mapping[str, Reach]
-
-    @classmethod
-    def of(cls, config: GatewayConfig) -> Version:
-        """Compile a config.
-
-        Raises:
-            ConfigError: It has an error, or needs what does not run live.
-        """
-        plan = _compile(config)
-        read = [name for name, source in plan.sources.items() if source.routers or source.batches]
-        return cls(config, plan, {name: reach_of(config, plan, name) for name in read})
-
-    def successor(self, config: GatewayConfig) -> Version:
-        """Compile a config that may follow while messages flow.
-
-        Raises:
-            ConfigError: As `of`, or it changes what needs a restart.
-        """
-        if findings := restart_findings(self.config, config):
-            hint = "\n".join(map(str, findings))
-            raise ConfigError("the new config needs a restart of the gateway", hint=hint)
-        return Version.of(config)
-
-    def means(self, source: str, handlers: Handlers) -> Means:
-        """Make what a pump of a source decides by."""
-        handling = handlers.handling(self.plan, source)
-        return Means.of(self.config, self.plan, source, handling)
-
-    @property
-    def brokers(self) -> frozenset[str]:
-        """The aliases of all brokers that are read from or written to."""
-        return frozenset().union(*(each.brokers for each in self.reaches.values()))
 
 
 class Gateway:
@@ -382,11 +335,3 @@ class Gateway:
         counters.state, counters.reason = state, reason
         level = logging.ERROR if state is State.RED else logging.INFO
         _LOG.log(level, "source %s is %s", name, state, extra={"source": name, "reason": reason})
-
-
-def _compile(config: GatewayConfig) -> Plan:
-    plan, findings = (compiled := compile_plan(config)).plan, compiled.findings
-    if plan is None:
-        errors = [each for each in findings if each.severity is Severity.ERROR]
-        raise ConfigError("the gateway cannot run, the config has errors", hint=str(errors[0]))
-    return plan

@@ -17,9 +17,10 @@ from typing import Final, TypeAlias, assert_never
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError, GatewayLabError
-from gateway_lab.gateway.gateway import Gateway, Version, Wrap
+from gateway_lab.gateway.gateway import Gateway, Wrap
 from gateway_lab.gateway.log_lines import line_of, logging_to, place_of
 from gateway_lab.gateway.tuning import tune
+from gateway_lab.gateway.version import Version
 from gateway_lab.gateway.worker_talk import (
     LONGEST_LINE,
     Answer,

@@ -24,9 +24,9 @@ from gateway_lab.config.canonical import canonical_json
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.gateway.counters import Counters, Stats
-from gateway_lab.gateway.gateway import Version
 from gateway_lab.gateway.log_lines import FIELDS
 from gateway_lab.gateway.merged import ended, merged
+from gateway_lab.gateway.version import Version
 from gateway_lab.gateway.worker_process import WorkerProcess
 from gateway_lab.gateway.worker_talk import (
     Answer,

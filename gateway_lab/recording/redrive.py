@@ -24,10 +24,10 @@ from gateway_lab.errors import GatewayLabError
 from gateway_lab.gateway.connections import Connections
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Letters
-from gateway_lab.gateway.gateway import Version
 from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.pump import Pump
 from gateway_lab.gateway.reach import Reading, letter_channel
+from gateway_lab.gateway.version import Version
 from gateway_lab.protocols.registry import PROTOCOLS
 from gateway_lab.recording.letter_example import show_example
 from gateway_lab.recording.letter_filter import compile_where
