@@ -24,6 +24,7 @@ MAX_KINDS: Final = 1_000
 NO_LETTER: Final = "it is not a dead letter"
 NOT_WANTED: Final = "--where leaves it"
 BEHIND: Final = "it stands behind a letter that stays"
+CAME_BACK: Final = "it failed since this run began: it waits for the next"
 
 
 class Kind(NamedTuple):
@@ -104,6 +105,8 @@ class Sorter:
         moves_aside: Whether letters that stay are moved to a channel of their own.
         is_dry: Whether everything stays.
         hands_out: How many messages the broker hands out that are not settled; None: any number.
+        begun: When the run began, if messages go back to their source: what fails there again
+            has a letter of the gateway, and would be sent back for ever.
     """
 
     reentry: Reentry
@@ -115,6 +118,7 @@ class Sorter:
     moves_aside: bool
     is_dry: bool
     hands_out: int | None
+    begun: datetime | None = None
     _held: int = 0
     _ended: set[tuple[str, str | None]] = field(default_factory=set)
 
@@ -129,6 +133,10 @@ class Sorter:
     def _sort(self, raw: Message) -> Message | None:
         letter, place = read_letter(raw), (raw.channel, raw.partition)
         if letter and letter.run == self.run:  # it failed again; counted there
+            self._end(place)
+            return None
+        if letter and self.begun and letter.last >= self.begun:
+            self.piles.staying[CAME_BACK] += 1
             self._end(place)
             return None
         if place in self._ended:

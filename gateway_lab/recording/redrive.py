@@ -12,6 +12,7 @@ import secrets
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -262,6 +263,7 @@ class Redriver:
             moves_aside=self._wish.moves_aside,
             is_dry=self._wish.is_dry,
             hands_out=HANDS_OUT.get(channel.protocol),
+            begun=datetime.now(UTC) if self._wish.to_source else None,
         )
 
     async def _until_quiet(

@@ -255,6 +255,19 @@ async def test_a_message_goes_back_to_its_source_when_that_is_meant() -> None:
     assert shop.numbers("here", "tenant.a") == [1, 1]
 
 
+async def test_what_fails_again_at_its_source_waits_for_the_next_run() -> None:
+    shop = Shop()
+    bad = Message(body=b"{", key=b"k", received=RECEIVED)
+    async with shop.gateway() as gateway:
+        shop.publish([bad])
+        await until(shop.letters)
+        for run in (1, 2):
+            done = await redrive(shop, to_source=True, wait_s=0.5)
+            assert (done.piles.letters, done.delivered) == (1, 1)
+            await until(settled(gateway, 1 + run))
+            assert len(shop.letters()) == 1 + run
+
+
 async def test_what_is_no_letter_stays() -> None:
     shop = await broken([1])
     shop.server("letters").publish("dead.orders", [order(7)])
