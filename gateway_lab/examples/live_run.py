@@ -78,7 +78,7 @@ class LiveRun:
         config = gateway.config
         self._gateway = gl.Gateway(config, environ=stage.environ, create_channels=True, wrap=wrap)
         self._gateway.handlers = gateway.handlers
-        self._looks = looks
+        self._looks, self._environ = looks, stage.environ
         self._brokers = {
             alias: connect(alias, protocol, stage.environ, gateway=f"{config.name}-example")
             for alias, protocol in config.brokers.items()
@@ -114,6 +114,12 @@ class LiveRun:
             raise GatewayLabError(f"not published: {refused[0]}", where=f"{alias}, {channel}")
         self._published += len(batch)
 
+    async def redrive(self, wish: gl.Wish) -> gl.Redriven:
+        """Send dead letters again, to where a gateway that runs reads them; see `gl.redrive`."""
+        done = await gl.redrive(self._gateway.config, wish, self._environ)
+        self._published += done.delivered
+        return done
+
     async def arrived(self) -> list[gl.Message]:
         """Return what has arrived by now, once all is done that follows from what was published.
 
@@ -122,14 +128,9 @@ class LiveRun:
         Raises:
             GatewayLabError: A source stopped, or it takes longer than a minute.
         """
-        await self._until(lambda: self._settled == self._published, "settled")
+        await self._until(lambda: self._settled >= self._published, "settled")
         await self._until(lambda: len(self._arrived) >= self._delivered, "arrived")
         return sorted(self._arrived, key=lambda each: (each.broker, each.channel))
-
-    @property
-    def books(self) -> pl.DataFrame:
-        """What became of deliveries on each way: see `gl.live.ways`."""
-        return gl.live.ways(self._gateway.stats())
 
     async def _begin(self) -> None:
         for alias, broker in self._brokers.items():
@@ -195,7 +196,11 @@ class LiveRun:
                     await asyncio.sleep(_TICK_S)
         except TimeoutError:
             problem = f"not all is {what} after {LIMIT_S:g} s"
-            raise GatewayLabError(problem, hint=str(self.books)) from None
+            each = ", ".join(
+                f"{one.source} has read {one.read} and settled {one.settled}"
+                for one in self._gateway.stats().sources
+            )
+            raise GatewayLabError(problem, hint=each) from None
 
     def _check(self) -> None:
         for each in self._gateway.stats().sources:
