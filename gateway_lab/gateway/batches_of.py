@@ -12,12 +12,19 @@ from gateway_lab.gateway.batch_writer import Writer
 from gateway_lab.gateway.batching import Batching, Collector
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.store import Store, open_store
+from gateway_lab.gateway.telemetry import Watch
 from gateway_lab.gateway.window import MAX_MESSAGES
 
 
 @contextmanager
 def open_batching(
-    config: Document, plan: Plan, counters: Counters, environ: Mapping[str, str], *, creates: bool
+    config: Document,
+    plan: Plan,
+    counters: Counters,
+    environ: Mapping[str, str],
+    watch: Watch,
+    *,
+    creates: bool,
 ) -> Iterator[Batching | None]:
     """Make the batches of a source, and end their connections; None: it has none.
 
@@ -30,12 +37,8 @@ def open_batching(
     if not names:
         yield None
         return
-    batching = Batching(
-        [
-            Collector(_writer(config, plan, name, environ, creates=creates), config, plan, counters)
-            for name in names
-        ]
-    )
+    writers = [_writer(config, plan, name, environ, creates=creates) for name in names]
+    batching = Batching([Collector(each, config, plan, counters, watch) for each in writers])
     try:
         yield batching
     finally:

@@ -22,13 +22,15 @@ from gateway_lab.batches.window import Window
 from gateway_lab.brokers.contract import BrokerError, FailureClass, Sink
 from gateway_lab.config.check_usage import EXACT_POSITIONS
 from gateway_lab.config.document import Document
-from gateway_lab.config.plan import Plan
+from gateway_lab.config.plan import Plan, SourcePlan
 from gateway_lab.gateway.batch_writer import Member, Writer, Written
 from gateway_lab.gateway.batcher import Create, Release
 from gateway_lab.gateway.counters import Counters, State
 from gateway_lab.gateway.feed import Feed, feed_means
+from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.pump import Pump
 from gateway_lab.gateway.retry import Backoff
+from gateway_lab.gateway.telemetry import Watch
 from gateway_lab.gateway.window import Held
 from gateway_lab.gateway.window import Window as Fullness
 from gateway_lab.messages.message import Message
@@ -87,9 +89,11 @@ class Batching:
 class Collector:
     """One batch of one source: its open windows, and what becomes of those that are closed."""
 
-    def __init__(self, writer: Writer, config: Document, plan: Plan, counters: Counters) -> None:
+    def __init__(
+        self, writer: Writer, config: Document, plan: Plan, counters: Counters, watch: Watch
+    ) -> None:
         batch = writer.plan
-        self._writer, self._counters = writer, counters
+        self._writer, self._counters, self._watch = writer, counters, watch
         self._size, self._every_us = batch.size, batch.every_us
         self._backoff = Backoff.of(plan.sources[batch.source].retry)
         self._windows: dict[Place, Window[Member]] = {}
@@ -98,7 +102,7 @@ class Collector:
         self._wake = asyncio.Event()
         self._sent = 0
         self._feed = Feed()
-        source, means = feed_means(config, plan, batch)
+        source, means = self._feeding(config, plan)
         books = Counters(source.name, tallies=counters.tallies)
         self._pump = Pump(source, means, books)
 
@@ -149,7 +153,7 @@ class Collector:
         """Store and send until cancelled; see `Batcher.run`."""
         self._release = release
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._pump.run([self._feed], sinks, create))
+            tasks.create_task(self._pump.run([self._watch.feed(self._feed)], sinks, create))
             await self._with_patience(self._writer.prepare)
             while True:
                 self._expire()
@@ -178,7 +182,7 @@ class Collector:
             self._feed.put(written.messages, partial(self._done, done))
 
     async def _write(self, members: Sequence[Member]) -> Written:
-        written = await self._writer.write(members)
+        written = await self._watch.write(self._writer.plan, members, self._writer.write)
         if written.refused:
             await self._feed.deliver(written.refused)
             await self._writer.commit(written)
@@ -223,9 +227,14 @@ class Collector:
     def change(self, config: Document, plan: Plan, sinks: Mapping[str, Sink]) -> None:
         """Take over what another version says; size and time are the same in it."""
         self._writer.change(plan)
-        source, means = feed_means(config, plan, self._writer.plan)
+        source, means = self._feeding(config, plan)
         self._backoff = Backoff.of(source.retry)
         self._pump.change(source, means, sinks)
+
+    def _feeding(self, config: Document, plan: Plan) -> tuple[SourcePlan, Means]:
+        batch = self._writer.plan
+        source, means = feed_means(config, plan, batch)
+        return source, self._watch.means(means, plan, batch)
 
     def close(self) -> None:
         """End the connection to the database."""

@@ -32,7 +32,7 @@ class RefusedRow(Message, frozen=True, kw_only=True):
     reason: str
 
 
-class _Parcel:
+class Parcel:
     """Messages that belong together, until each is settled."""
 
     def __init__(self, number: int, done: Callable[[], None]) -> None:
@@ -43,9 +43,10 @@ class Feed:
     """A source that is fed; see `contract.Source`."""
 
     lost = 0
+    starts = None
 
     def __init__(self) -> None:
-        self._queue: list[tuple[Message, _Parcel]] = []
+        self._queue: list[tuple[Message, Parcel]] = []
         self._fed = asyncio.Event()
 
     def put(self, messages: Sequence[Message], done: Callable[[], None]) -> None:
@@ -53,7 +54,7 @@ class Feed:
         if not messages:
             done()
             return
-        parcel = _Parcel(len(messages), done)
+        parcel = Parcel(len(messages), done)
         self._queue += [(message, parcel) for message in messages]
         self._fed.set()
 
@@ -75,7 +76,7 @@ class Feed:
     async def settle(self, handles: Sequence[Handle]) -> None:
         """Tell batches whose last message this was."""
         for parcel in handles:
-            assert isinstance(parcel, _Parcel)  # noqa: S101 - what `read` gave
+            assert isinstance(parcel, Parcel)  # noqa: S101 - what `read` gave
             parcel.left -= 1
             if not parcel.left:
                 parcel.done()

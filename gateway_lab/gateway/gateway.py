@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
-from gateway_lab.brokers.contract import Broker, Source
+from gateway_lab.brokers.contract import Broker, Sink, Source
 from gateway_lab.brokers.registry import connect
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.errors import ConfigError, GatewayLabError
@@ -21,7 +21,9 @@ from gateway_lab.gateway.counters import Counters, State, Stats
 from gateway_lab.gateway.handlers import TIMEOUT_S, F, Handlers
 from gateway_lab.gateway.handling import send
 from gateway_lab.gateway.log_lines import place_of
+from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.pump import Pump
+from gateway_lab.gateway.telemetry import Telemetry, Watch
 from gateway_lab.gateway.version import Version
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Gateway:
 
     Attributes:
         handlers: What is registered; another gateway that has the same runs the same code.
+        telemetry: Where spans and metrics go; to be replaced before the start.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Gateway:
         """
         self._version = Version.of(config)
         self._wrap = wrap
-        self.handlers = Handlers(middlewares)
+        self.handlers, self.telemetry = Handlers(middlewares), Telemetry()
         self._counters = {name: Counters(name) for name in self._version.plan.sources}
 
         def connection(alias: str) -> Broker:
@@ -90,16 +93,17 @@ class Gateway:
             return connect(alias, protocol, environ, gateway=config.name, member=member)
 
         def batching(
-            version: Version, counters: Counters
+            version: Version, counters: Counters, watch: Watch
         ) -> AbstractContextManager[Batcher | None]:
             """Hold the addresses where no repr shows them."""
             return open_batching(
-                version.config, version.plan, counters, environ, creates=create_channels
+                version.config, version.plan, counters, environ, watch, creates=create_channels
             )
 
         self._connections = Connections(connection, creates=create_channels)
         self._batching = batching
         self._pumps: dict[str, Pump] = {}
+        self._watches: dict[str, Watch] = {}
         self._sources: dict[str, list[Source]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._reloading = asyncio.Lock()
@@ -161,6 +165,7 @@ class Gateway:
         self.handlers.agree(self.config)
         for name in self._counters.keys() - self._version.reaches.keys():
             self._counters[name].state = State.IDLE
+        self._watch = self.telemetry.begin(self.config.name, self.stats)
         self._connections.open(self._version.brokers)
         for name in self._version.reaches:
             self._running[name] = asyncio.create_task(self._run(name))
@@ -256,12 +261,10 @@ class Gateway:
         if self._is_stopping:
             return
         self._version, self._refused = version, ""
-        for name, reach in version.reaches.items():
+        for name in version.reaches:
             if name in self._pumps:
-                sinks = self._connections.sinks(reach.writes)
-                self._pumps[name].change(
-                    version.plan.sources[name], version.means(name, self.handlers), sinks
-                )
+                sinks, means = self._parts(name, version)
+                self._pumps[name].change(version.plan.sources[name], means, sinks)
                 if batching := self._pumps[name].batching:
                     batching.change(version.config, version.plan, sinks)
             else:
@@ -306,10 +309,11 @@ class Gateway:
         )
         await self._connections.require(reach.places, f"source {name}")
         sources = self._sources[name] = []
+        watch = self._watches[name] = self._watch(name, self._version.plan)
         try:
             for each in reach.readings:
                 source = await self._connections.source(name, each)
-                sources.append(self._wrap(name, source))
+                sources.append(self._wrap(name, watch.source(source)))
             await self._pump(name, sources)
         finally:
             self._pumps.pop(name, None)
@@ -321,12 +325,18 @@ class Gateway:
         version = self._version
         source = version.plan.sources[name]
         counters = self._counters[name]
-        sinks = self._connections.sinks(version.reaches[name].writes)
-        with self._batching(version, counters) as batching:
-            pump = Pump(source, version.means(name, self.handlers), counters, batching)
+        sinks, means = self._parts(name, version)
+        with self._batching(version, counters, self._watches[name]) as batching:
+            pump = Pump(source, means, counters, batching)
             self._pumps[name] = pump
             self._change(name, State.RUNNING)
             await pump.run(sources, sinks, self._connections.create)
+
+    def _parts(self, name: str, version: Version) -> tuple[Mapping[str, Sink], Means]:
+        """Return what a source sends to and decides by, as it is watched."""
+        watch, sinks = self._watches[name], self._connections.sinks(version.reaches[name].writes)
+        means = watch.means(version.means(name, self.handlers), version.plan)
+        return watch.sinks(sinks), means
 
     def _change(self, name: str, state: State, reason: str = "") -> None:
         counters = self._counters[name]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 import msgspec
 from pydantic import BaseModel
@@ -78,13 +79,14 @@ class Handling:
 
     Attributes:
         source: Its name.
+        call: Runs the user code.
         name: Of the handler, and `timeout_s` and `is_sync` too: see `Call`.
     """
 
     def __init__(
         self, plan: Plan, source: str, call: Call, watchers: Sequence[Watcher] = ()
     ) -> None:
-        self.source, self._plan, self._call = source, plan, call
+        self.source, self._plan, self.call = source, plan, call
         self._watchers = watchers
         self.name, self.timeout_s, self.is_sync = call.name, call.timeout_s, call.is_sync
         source_plan = plan.sources[source]
@@ -92,6 +94,12 @@ class Handling:
         self._arrival = SourceRouter(plan, replace(source_plan, handled=None, routers=()))
         self._router = SourceRouter(plan, source_plan)
         self._sends: dict[str, Send] = {}
+
+    def around(self, wrap: Callable[[Call], Call]) -> Self:
+        """Return the same with something around each call."""
+        other = copy(self)
+        other.call = wrap(self.call)
+        return other
 
     @property
     def hangs(self) -> str:
@@ -111,7 +119,7 @@ class Handling:
         sends = _Sends(self, message, [])
         token = _DESK.set(sends)
         try:
-            routed = await self._call(message, id_, partial(self._conclude, message, sends.kept))
+            routed = await self.call(message, id_, partial(self._conclude, message, sends.kept))
         except InvalidEvent as invalid:
             return self._router.refuse(message, arrived.event_type, invalid.reason)
         finally:
