@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from rich.console import Console
 from typer import Argument, BadParameter
 
-from gateway_lab.cli.options import Form
+from gateway_lab.cli.options import Form, Limit
 from gateway_lab.cli.report import Format, Report, Table, table
 from gateway_lab.errors import did_you_mean
 from gateway_lab.examples.stage import staged
@@ -23,13 +23,9 @@ EXAMPLES = """
 
 `gateway-lab example users --format json`  for programs
 
-A broker whose address is set, `GATEWAY_BROKER_STREAM_URL` (Kafka), `…_WORK_URL` (RabbitMQ),
-`…_EDGE_URL` (NATS), `…_CACHE_URL` (Redis), is used and left running; so several examples need one
-start: `eval "$(gateway-lab brokers up gateway_lab/examples/users.yaml)"`
+`eval "$(gateway-lab brokers up gateway_lab/examples/users.yaml)"`  starts brokers that stay, for
+several examples
 """
-
-SHOWN: Final = 20
-"""Rows shown of each table."""
 
 FOLDER: Final = Path(__file__).parents[1] / "examples"
 
@@ -48,9 +44,14 @@ def example(
         str | None, Argument(help="Which; left out: they are listed.", metavar="NAME")
     ] = None,
     *,
+    limit: Limit = 20,
     form: Form = Format.TABLE,
 ) -> None:
-    """Run an example on real brokers, and show what arrived where."""
+    """Run an example on real brokers, and show what arrived where.
+
+    A broker whose address is set is used and left as it is: `GATEWAY_BROKER_STREAM_URL` is Kafka,
+    `…_WORK_URL` RabbitMQ, `…_EDGE_URL` NATS, `…_CACHE_URL` Redis. The others start and end with it.
+    """
     if name is None:
         rows = [{"example": each, "shows": about} for each, about in ABOUT.items()]
         Report(tables=[Table(name="examples", columns=["example", "shows"], rows=rows)]).show(form)
@@ -58,17 +59,17 @@ def example(
     if name not in ABOUT:
         msg = f"there is no example {name!r}: {did_you_mean(name, ABOUT)}"
         raise BadParameter(msg, param_hint="NAME")
-    _run(name).show(form)
+    _run(name, limit).show(form)
 
 
-def _run(name: str) -> Report:
+def _run(name: str, limit: int) -> Report:
     module = import_module(f"gateway_lab.examples.{name}")
     with staged(module.gateway.config, tell=_tell) as stage:
         _tell(f"running {name} …")
         frames = asyncio.run(module.run(stage))
     return Report(
         facts={"program": FOLDER / f"{name}.py", "config": FOLDER / f"{name}.yaml"},
-        tables=[table(title, frame, limit=SHOWN) for title, frame in frames.items()],
+        tables=[table(title, frame, limit=limit) for title, frame in frames.items()],
     )
 
 

@@ -35,6 +35,9 @@ _TICK_S: Final = 0.02
 _READ_LIMIT: Final = 500
 _COLUMNS: Final = ("broker", "channel", "key", "headers", "body")
 _DLQ: Final = ("class", "reason", "attempts", "last")
+_WIDTH: Final = 120
+"""Characters of a body that are shown."""
+
 _GONE: Final = frozenset({State.RED, State.STOPPED})
 
 
@@ -223,7 +226,7 @@ def frame(messages: Iterable[gl.Message]) -> pl.DataFrame:
                 for name, value in each.headers
                 if not name.startswith("x-gw-")
             ),
-            "body": text_of(each.body),
+            "body": _cut(text_of(each.body)),
         }
         for each in messages
         if not header(each, "x-gw-dlq-class")
@@ -237,7 +240,7 @@ def letters(messages: Iterable[gl.Message]) -> pl.DataFrame:
         {
             "channel": each.channel,
             **{name: header(each, f"x-gw-dlq-{name}") for name in _DLQ},
-            "body": text_of(each.body),
+            "body": _cut(text_of(each.body)),
         }
         for each in messages
         if header(each, "x-gw-dlq-class")
@@ -253,6 +256,10 @@ def header(message: gl.Message, name: str) -> str | None:
 def text_of(value: bytes | None) -> str | None:
     """Return bytes as text, whatever they are."""
     return None if value is None else value.decode(errors="backslashreplace")
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
 
 
 def _outgoing(message: gl.Message, channel: str) -> Outgoing:

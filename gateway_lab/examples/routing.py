@@ -100,7 +100,9 @@ def compared(replay: gl.Replay, messages: list[gl.Message]) -> pl.DataFrame:
 
 def explained(config: gl.GatewayConfig, message: gl.Message) -> pl.DataFrame:
     """Show the clauses that decided about one message."""
-    return gl.explain(config, message).clauses.select("router", "route", "clause", "values", "result")
+    return gl.explain(config, message).clauses.select(
+        "router", "route", "clause", "values", "result"
+    )
 
 
 def moved(diff: gl.RouteDiff) -> pl.DataFrame:
