@@ -116,8 +116,32 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     options: object = None
 
 
+class Starts(Protocol):
+    """What a source keeps with its broker of handlers that were started; it outlasts a crash.
+
+    With it `Batch.attempts` counts unclean ends: a message that was under way, or may have been,
+    when the process died. Every call is for messages that were read and are not settled.
+    """
+
+    def guard(self) -> None:
+        """Begin to keep it: what is read from now on counts as under way, should we die."""
+
+    async def begin(self, handles: Sequence[Handle]) -> None:
+        """Count one end more of these, should we die; returns once the broker has it."""
+
+    def failed(self, handle: Handle, tries: int) -> None:
+        """Keep that a handler has failed so many times, by itself: it has ended no process."""
+
+    def failures(self, handle: Handle) -> int:
+        """Say how many tries had failed before this process read the message."""
+
+
 class Source(Protocol):
     """Reads from some addresses of one broker as one member of a group."""
+
+    @property
+    def starts(self) -> Starts | None:
+        """Keeps what handlers were started; None where the broker has no place for it."""
 
     @property
     def lost(self) -> int:

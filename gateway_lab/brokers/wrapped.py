@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway_lab.brokers.contract import Batch, Handle, Source
+from gateway_lab.brokers.contract import Batch, Handle, Source, Starts
 
 
 class WrappedSource:
@@ -12,6 +12,11 @@ class WrappedSource:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+
+    @property
+    def starts(self) -> Starts | None:
+        """Those that the source keeps."""
+        return self._source.starts
 
     @property
     def lost(self) -> int:

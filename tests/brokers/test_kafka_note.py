@@ -63,3 +63,54 @@ def test_each_member_counts_on() -> None:
     mark.read(3)
     mark.read_again(3)
     assert Past(3, mark.note).times(3) == 6
+
+
+def test_what_is_ahead_counts_as_read_once() -> None:
+    past = Past(5, write_note(5, 8, {6: 3}, ahead=100))
+    assert [past.times(offset) for offset in (5, 6, 7, 8, 107, 108)] == [0, 3, 3, 1, 1, 0]
+    assert write_note(5, 5, {}, ahead=100) == "gw1:0x1,100"
+    assert write_note(5, 8, {5: 1}, ahead=100) == "gw1:0x1,103"
+
+
+@given(position=st.integers(0, 10**12), failures=COUNTS)
+def test_failures_of_handlers_are_read_again(position: int, failures: dict[int, int]) -> None:
+    there = {position + offset: failures[offset] for offset in sorted(failures)}
+    end = max(there, default=position) + 1
+    past = Past(position, write_note(position, end, dict.fromkeys(there, 1), failures=there))
+    assert past.failures == there
+    assert all(past.times(offset) == 1 for offset in there)
+
+
+def test_the_failures_of_many_leave_room_for_the_counts() -> None:
+    counts = {offset * 1_000: 1 + offset % 3 for offset in range(5_000)}
+    note = write_note(0, 5_000_000, counts, ahead=1_000, failures=dict.fromkeys(counts, 2))
+    assert len(note) <= LONGEST
+    past = Past(0, note)
+    assert list(past.failures) == list(counts)[: len(past.failures)]
+    assert past.times(0) == 1
+
+
+def test_a_guarded_member_counts_ends_and_not_reads() -> None:
+    note, told = "", []
+    for _ in range(3):  # it dies each time, with two messages under way
+        mark = Watermark(3, note)
+        mark.is_guarded = True
+        told.append([mark.read(offset) for offset in (3, 4)])
+        mark.begin(4)
+        note = mark.note_ahead(10)
+    assert told == [[0, 0], [1, 2], [1, 3]]
+    assert Past(3, note).times(14) == 1
+
+
+def test_a_handler_that_fails_by_itself_has_ended_no_process() -> None:
+    mark = Watermark(0, "gw1:0x4,2;1x2")
+    mark.is_guarded = True
+    assert [mark.read(offset) for offset in (0, 1)] == [4, 4]
+    assert [mark.failures_before(offset) for offset in (0, 1)] == [0, 2]
+    mark.begin(0)
+    mark.failed(0, 1)
+    assert mark.note == "gw1:0x1,1x4,2;1x2,0x1"
+    mark.settle(1)
+    assert mark.note == "gw1:0x1,2;0x1"
+    mark.settle(0)
+    assert mark.note == ""

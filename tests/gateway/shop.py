@@ -212,6 +212,8 @@ class FaultySink:
 
 
 class FaultySource:
+    starts = None
+
     def __init__(self, source: MemorySource, faults: Faults) -> None:
         self._source, self._faults = source, faults
         self._read: dict[int, Message] = {}

@@ -6,10 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as RawMessage
@@ -23,6 +22,7 @@ from gateway_lab.brokers.kafka.errors import (
     is_configuration,
 )
 from gateway_lab.brokers.kafka.messages import read_message
+from gateway_lab.brokers.kafka.partition import Partition, Subscription
 from gateway_lab.brokers.kafka.settings import Settings
 from gateway_lab.brokers.kafka.shelf import Read, Shelf
 from gateway_lab.brokers.kafka.watermark import Watermark
@@ -35,48 +35,14 @@ COMMIT_S: Final = 1.0
 REVOKE_S: Final = 20.0
 """How long a partition that goes elsewhere waits for its messages in hand."""
 
+AHEAD: Final = 1_000
+"""Where handlers run, how many messages of a partition count as under way before they are read."""
+
 _POLL_S: Final = 0.05
 _FULL_S: Final = 1.0  # a shelf that is full for longer pauses fetching
 _TOPICS_S: Final = 10.0
 _ASK_S: Final = 5.0
 _LAST_COMMIT_S: Final = 3.0
-
-
-class Subscription(Protocol):
-    """What a source reads from."""
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether the topics stay the same."""
-
-    def gone(self) -> list[str]:
-        """Name the topics that are not there, of those given by name; none if nobody knows."""
-
-    def topics(self) -> list[str] | None:
-        """Return the topics there are now, from any thread; None if the broker is away."""
-
-
-@dataclass(slots=True, eq=False)
-class _Partition:
-    """A partition that this member has.
-
-    Attributes:
-        committed: The offset and the note that the broker has; None before the first time.
-    """
-
-    topic: str
-    number: int
-    mark: Watermark
-    committed: tuple[int, str] | None
-    text: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.text = str(self.number)
-
-    def uncommitted(self) -> list[TopicPartition]:
-        position, note = self.mark.position, self.mark.note
-        is_done = (position, note) == self.committed
-        return [] if is_done else [TopicPartition(self.topic, self.number, position, note)]
 
 
 class ConsumerThread(threading.Thread):
@@ -85,6 +51,7 @@ class ConsumerThread(threading.Thread):
     Attributes:
         failure: Why nothing more is read; None while all is well.
         lost: How many messages were deleted before this group had read them.
+        ahead: How many messages count as under way before they are read.
     """
 
     def __init__(
@@ -97,7 +64,7 @@ class ConsumerThread(threading.Thread):
     ) -> None:
         super().__init__(name=f"kafka {where}", daemon=True)
         self.failure: BrokerError | None = None
-        self.lost = 0
+        self.lost = self.ahead = 0
         self._alias, self._where, self._wake = alias, where, wake
         self._subscription = subscription
         own = {"error_cb": self._heard, "on_commit": self._committed}
@@ -105,7 +72,7 @@ class ConsumerThread(threading.Thread):
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._shelf = Shelf()
         self._wanted = 0
-        self._partitions: dict[tuple[str, int], _Partition] = {}
+        self._partitions: dict[tuple[str, int], Partition] = {}
         self._leaving: set[Watermark] = set()
         self._subscribed: list[str] = []
         self._is_resting = self._is_stopping = self._is_paused = False
@@ -212,6 +179,8 @@ class ConsumerThread(threading.Thread):
             if partition is not None and (times := partition.mark.read(offset)) is not None:
                 message = read_message(each, offset, partition.text, self._alias, received)
                 reads.append((partition.mark, offset, message, times))
+        if self.ahead:
+            self._promise()
         if reads:
             self._shelf.put(reads)
             self._wake()
@@ -233,6 +202,31 @@ class ConsumerThread(threading.Thread):
         if back:
             self._shelf.put_back(back)
             self._wake()
+
+    # --- handlers that may end the process ---
+
+    def guard(self) -> None:
+        """Let notes speak of what handlers have under way; see `contract.Starts`."""
+        self.ahead = AHEAD
+        for each in self._partitions.values():
+            each.mark.is_guarded = True
+        self._commit()
+
+    def _promise(self) -> None:
+        """Commit before messages are handed over that the last note did not speak of."""
+        if any(each.mark.end > each.promised for each in self._partitions.values()):
+            self._commit()
+
+    def begin(self, reads: Sequence[Read], done: Callable[[], None]) -> None:
+        """Count an end of each, and say so once the broker has it, or nobody can tell it."""
+        marks = {mark for mark, _, _, _ in reads}
+        for mark, offset, _, _ in reads:
+            mark.begin(offset)
+        parts = [each for each in self._partitions.values() if each.mark in marks]
+        if offsets := [tp for each in parts for tp in each.uncommitted(self.ahead)]:
+            with suppress(KafkaException):  # a partition that went elsewhere: so did the message
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+        done()
 
     # --- topics and errors ---
 
@@ -274,7 +268,7 @@ class ConsumerThread(threading.Thread):
 
     def _commit(self) -> None:
         """Send what is settled; the answer comes by callback, and without one it is sent again."""
-        offsets = [tp for each in self._partitions.values() for tp in each.uncommitted()]
+        offsets = [tp for each in self._partitions.values() for tp in each.uncommitted(self.ahead)]
         if offsets:
             with suppress(KafkaException):
                 self._consumer.commit(offsets=offsets, asynchronous=True)
@@ -295,15 +289,18 @@ class ConsumerThread(threading.Thread):
             for each in self._ask(lambda: self._committed_offsets(partitions)):
                 start = self._start(each, each.offset)
                 mark = Watermark(start, each.metadata)
+                mark.is_guarded = bool(self.ahead)
                 key = (each.topic, each.partition)
                 known = (start, each.metadata or "") if each.offset == start else None
-                self._partitions[key] = _Partition(*key, mark, known)
+                self._partitions[key] = Partition(*key, mark, known)
                 starts.append(TopicPartition(*key, start))
         except BrokerError as error:
             self._fail(error)
         consumer.incremental_assign(starts)
         if self._is_paused:
             consumer.pause(starts)
+        if self.ahead:
+            self._commit()
 
     def _committed_offsets(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         answers = self._consumer.committed(partitions, timeout=_ASK_S)
@@ -359,7 +356,7 @@ class ConsumerThread(threading.Thread):
         self._leaving = {each.mark for each in self._take_out(partitions)}
         self._let_go(consumer, partitions)
 
-    def _take_out(self, partitions: list[TopicPartition]) -> list[_Partition]:
+    def _take_out(self, partitions: list[TopicPartition]) -> list[Partition]:
         """Hand out nothing more of partitions, and forget what was fetched and never handed out."""
         keys = [(each.topic, each.partition) for each in partitions]
         going = [self._partitions.pop(key) for key in keys if key in self._partitions]
@@ -377,7 +374,7 @@ class ConsumerThread(threading.Thread):
     # --- the end ---
 
     def _end(self) -> None:
-        self._is_stopping = True
+        self._is_stopping, self.ahead = True, 0
         self._serve()
         for mark, offset, _, times in self._shelf.remove(lambda _: True):
             if times == mark.times_before(offset):  # it was never handed out here

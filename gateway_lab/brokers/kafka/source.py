@@ -21,6 +21,8 @@ from gateway_lab.brokers.kafka.shelf import Read
 _CLOSE_S: Final = 15.0
 """How long closing may take before the thread is left to itself: a broker may be away."""
 
+_LOOK_S: Final = 1.0  # how often to look whether the thread still lives
+
 _FENCED_AGAIN_S: Final = 60.0
 """A member that is fenced twice within so long is not alone."""
 
@@ -39,7 +41,7 @@ class KafkaSource:
         self._where, self._make_thread = where, make_thread
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
-        self._is_closed = False
+        self._is_closed = self._is_guarded = False
         self._lost_before = 0
         self._fenced_at = -math.inf
         self._begin()
@@ -47,11 +49,18 @@ class KafkaSource:
     def _begin(self) -> None:
         self._thread = self._make_thread(self._wake)
         self._thread.start()
+        if self._is_guarded:
+            self.guard()
 
     def _wake(self) -> None:
         """Let a reader look again; called by the thread, once for each batch."""
         with suppress(RuntimeError):  # a loop that ended without closing us
             self._loop.call_soon_threadsafe(self._arrived.set)
+
+    @property
+    def starts(self) -> KafkaSource:
+        """Keeps what handlers were started in the notes of commits; see `contract.Starts`."""
+        return self
 
     @property
     def lost(self) -> int:
@@ -99,6 +108,37 @@ class KafkaSource:
         """
         reads = cast("Sequence[Read]", handles)
         self._thread.do(lambda: self._thread.give_back(reads))
+
+    # --- handlers ---
+
+    def guard(self) -> None:
+        """Let notes speak of what is under way, and of the next thousand messages as well."""
+        self._is_guarded = True
+        self._thread.do(self._thread.guard)
+
+    async def begin(self, handles: Sequence[Handle]) -> None:
+        """Count an end of each; returns once it is committed."""
+        reads, thread = cast("Sequence[Read]", handles), self._thread
+        done = asyncio.Event()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # a loop that ended meanwhile
+                self._loop.call_soon_threadsafe(done.set)
+
+        thread.do(lambda: thread.begin(reads, tell))
+        while thread.is_alive() and not done.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), _LOOK_S)
+
+    def failed(self, handle: Handle, tries: int) -> None:
+        """Note it with the next commit."""
+        mark, offset, _, _ = cast("Read", handle)
+        self._thread.do(lambda: mark.failed(offset, tries))
+
+    def failures(self, handle: Handle) -> int:
+        """Say what the note said of it."""
+        mark, offset, _, _ = cast("Read", handle)
+        return mark.failures_before(offset)
 
     async def close(self) -> None:
         """Commit what is settled, and leave the group; a static member stays in it, away."""

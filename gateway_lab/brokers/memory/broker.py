@@ -126,6 +126,7 @@ class MemorySource:
     """A member of a group; see `contract.Source`."""
 
     lost = 0
+    starts = None
 
     def __init__(
         self, server: MemoryServer, name: str, channels: list[str], *, alias: str, protocol: str

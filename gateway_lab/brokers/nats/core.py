@@ -29,6 +29,8 @@ class NatsCoreSource:
         lost: Messages dropped because nobody read.
     """
 
+    starts = None
+
     def __init__(self, link: Link, subjects: Sequence[str], group: str) -> None:
         self.lost = 0
         self._link, self._subjects, self._group = link, subjects, group

@@ -162,6 +162,8 @@ class Consumer:
 class NatsSource:
     """A source over one durable consumer of each stream."""
 
+    starts = None
+
     @property
     def lost(self) -> int:
         """How many messages the streams had dropped before anybody read them."""

@@ -59,6 +59,7 @@ class RabbitmqSource:
         lease_s: How long one may be.
     """
 
+    starts = None
     lost = 0  # AMQP does not tell what a queue has dropped
 
     def __init__(

@@ -29,6 +29,7 @@ class RedisListSource:
     """
 
     lost = 0
+    starts = None
 
     def __init__(self, alias: str, channels: Sequence[str], pool: ConnectionPool) -> None:
         self._alias = alias

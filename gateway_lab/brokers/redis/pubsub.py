@@ -21,6 +21,7 @@ class RedisPubSubSource:
     """Subscribes to channels; what arrives while it is away is gone, and nobody counts it."""
 
     lost = 0
+    starts = None
 
     def __init__(self, alias: str, channels: Sequence[str], pool: ConnectionPool) -> None:
         self._alias, self._channels = alias, channels

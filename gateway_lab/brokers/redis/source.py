@@ -85,6 +85,8 @@ class RedisSource:
             any more, so they are lost.
     """
 
+    starts = None
+
     def __init__(
         self,
         alias: str,
