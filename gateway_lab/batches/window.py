@@ -10,10 +10,16 @@ are µs since 1970, UTC.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from itertools import accumulate
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+GRACE_S: Final = 0.1
+"""How late a timer rings: what was received before it is on its way then."""
 
 
 class Window(Generic[T]):
@@ -60,26 +66,49 @@ class Window(Generic[T]):
         return time_us >= self._due_us or received_us >= self._rings_us
 
 
-def bounds(
-    times_us: Sequence[int], received_us: Sequence[int], *, size: int, every_us: int
-) -> Iterator[tuple[int, int]]:
-    """Cut the messages of one partition into batches, as a `Window` would one by one.
+class Timeline:
+    """The messages of one partition by their times: cut as often as wanted, quickly.
 
     Args:
         times_us: Each message's timestamp, else when it was received, in the partition's order.
         received_us: When each was received.
-        size: The most messages of a batch.
-        every_us: How long after its first message a batch ends.
-
-    Yields:
-        (index of the first message, index behind the last) of each batch, in order and without
-        gaps; the last one is what a window would still hold open.
     """
-    start = 0
-    while start < len(times_us):
-        due, rings = times_us[start] + every_us, received_us[start] + every_us
-        most = min(start + size, len(times_us))
-        later = range(start + 1, most)
-        end = next((at for at in later if times_us[at] >= due or received_us[at] >= rings), most)
-        yield start, end
-        start = end
+
+    def __init__(self, times_us: Sequence[int], received_us: Sequence[int]) -> None:
+        self.times_us, self.received_us = array("q", times_us), array("q", received_us)
+        self._latest = array("q", accumulate(self.times_us, max))
+        self._last = array("q", accumulate(self.received_us, max))
+
+    def cut(self, *, size: int, every_us: int) -> Iterator[tuple[int, int]]:
+        """Cut it into batches, as a `Window` would one by one.
+
+        Args:
+            size: The most messages of a batch.
+            every_us: How long after its first message a batch ends.
+
+        Yields:
+            (index of the first message, index behind the last) of each batch, in order and
+            without gaps; the last one is what a window would still hold open.
+        """
+        start, times, received = 0, self.times_us, self.received_us
+        while start < len(times):
+            most = min(start + size, len(times))
+            late = _reached(times, self._latest, times[start] + every_us, start, most)
+            end = _reached(received, self._last, received[start] + every_us, start, late)
+            yield start, end
+            start = end
+
+
+def _reached(values: array[int], highest: array[int], limit: int, start: int, most: int) -> int:
+    """Find the first value behind `start` that is `limit` or more; else `most`.
+
+    Args:
+        values: In any order.
+        highest: For each the highest so far, so that most answers need no look at each value.
+        limit: What to reach.
+        start: Where to begin, exclusive.
+        most: Where to end.
+    """
+    if highest[start] < limit:
+        return bisect_left(highest, limit, start + 1, most)
+    return next((at for at in range(start + 1, most) if values[at] >= limit), most)

@@ -18,7 +18,7 @@ from functools import partial
 from time import time
 from typing import Final, TypeAlias
 
-from gateway_lab.batches.window import Window
+from gateway_lab.batches.window import GRACE_S, Window
 from gateway_lab.brokers.contract import BrokerError, FailureClass, Sink
 from gateway_lab.config.check_usage import EXACT_POSITIONS
 from gateway_lab.config.document import Document
@@ -34,9 +34,6 @@ from gateway_lab.gateway.telemetry import Watch
 from gateway_lab.gateway.window import Held
 from gateway_lab.gateway.window import Window as Fullness
 from gateway_lab.messages.message import Message
-
-GRACE_S: Final = 0.1
-"""How late a timer rings: what was received before it is on its way here."""
 
 _LOG: Final = logging.getLogger(__name__)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

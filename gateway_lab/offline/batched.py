@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from gateway_lab.batches.batch import BatchMaker, batch_inputs
-from gateway_lab.batches.window import bounds
+from gateway_lab.batches.window import Timeline
 from gateway_lab.captures.format import TIME
 from gateway_lab.config.plan import BatchPlan
 from gateway_lab.errors import ReplayError, did_you_mean
@@ -96,7 +96,7 @@ def _groups(
     names = [column_name(leaf) for leaf in inputs]
     values = part.select(names).rows() if names else [()] * part.height
     received, times = part["_received"].to_list(), part["_time"].to_list()
-    windows = bounds(times, received, size=plan.size, every_us=plan.every_us)
+    windows = Timeline(times, received).cut(size=plan.size, every_us=plan.every_us)
     for number, (first, behind) in enumerate(windows):
         for group in maker.groups(values[first:behind]):
             span = (received[first], received[behind - 1])

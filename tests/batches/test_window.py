@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_lab.batches.window import Window, bounds
+from gateway_lab.batches.window import Timeline, Window
 
 TIMES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4)), max_size=30)
 
@@ -50,7 +50,7 @@ def test_the_timer_is_of_the_wall_not_of_old_timestamps() -> None:
 def test_nothing_is_open_at_first_and_flushing_gives_nothing() -> None:
     window: Window[str] = Window(size=3, every_us=100)
     assert window.flush() is None
-    assert list(bounds([], [], size=3, every_us=100)) == []
+    assert list(Timeline([], []).cut(size=3, every_us=100)) == []
 
 
 def test_with_size_one_each_message_is_a_batch() -> None:
@@ -63,7 +63,8 @@ def test_all_at_once_cuts_as_one_by_one(
 ) -> None:
     stamps = [time for time, _ in times]
     received = [sum(step for _, step in times[: at + 1]) for at in range(len(times))]
-    whole = [tuple(range(*ends)) for ends in bounds(stamps, received, size=size, every_us=every)]
+    ends = Timeline(stamps, received).cut(size=size, every_us=every)
+    whole = [tuple(range(*each)) for each in ends]
     assert whole == cut(stamps, received, size=size, every=every)
 
 
