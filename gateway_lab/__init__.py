@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gateway_lab.batches.cost import StoreCost as StoreCost
     from gateway_lab.captures.capture import Capture as Capture
     from gateway_lab.captures.generate import generate_traffic as generate_traffic
     from gateway_lab.captures.generate import write_traffic as write_traffic
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from gateway_lab.findings import Finding as Finding
     from gateway_lab.findings import Findings as Findings
     from gateway_lab.gateway.gateway import Gateway as Gateway
+    from gateway_lab.gateway.store_cost import measure_store as measure_store
     from gateway_lab.lab import figures as figures
     from gateway_lab.lab import live as live
     from gateway_lab.lab.designer import Designer as Designer
@@ -72,6 +74,7 @@ _HOMES = {
     "Redriven": "recording.redrive",
     "Replay": "offline.summary",
     "RouteDiff": "offline.diff",
+    "StoreCost": "batches.cost",
     "Tap": "recording.tap",
     "Wish": "recording.redrive",
     "check": "offline.check",
@@ -85,6 +88,7 @@ _HOMES = {
     "generate_traffic": "captures.generate",
     "infer_event_type": "captures.inference",
     "json_schema": "config.json_schema",
+    "measure_store": "gateway.store_cost",
     "parse_config": "config.load",
     "read_config": "config.load",
     "redrive": "recording.redrive",

@@ -127,6 +127,9 @@ class Store(Protocol):
     def rollback(self) -> None:
         """Forget everything since `find`."""
 
+    def forget(self, table: Table, place: str) -> None:
+        """Remove a table, and the guards of a place."""
+
     def close(self) -> None:
         """End; never raises."""
 

@@ -73,6 +73,7 @@ _WORDS: Final = MappingProxyType(
 )
 """SQLSTATE, or class of it, in words."""
 
+_FORGET: Final = f"DELETE FROM {GUARDS} WHERE place = %s"  # noqa: S608 - a constant
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _FOUND: Final = (
     f"SELECT first, last, rows, digest, aggregates FROM {GUARDS} "  # noqa: S608 - a constant
@@ -157,6 +158,13 @@ class PostgresStore:
         """Forget everything since `find`."""
         with self._translated() as connection:
             connection.rollback()
+
+    def forget(self, table: Table, place: str) -> None:
+        """Remove a table, and the guards of a place."""
+        with self._translated() as connection:
+            connection.execute(f"DROP TABLE {quoted_path(table.name)}".encode())
+            connection.execute(_FORGET, (place,))
+            connection.commit()
 
     def close(self) -> None:
         """End."""

@@ -73,6 +73,7 @@ _FOUND_IDS: Final = (
     f"SELECT id, batch, {_COLUMNS} FROM {IDS} i JOIN {GUARDS} b ON b.place = i.batch "  # noqa: S608
     "WHERE i.place = ? AND id IN (SELECT value FROM json_each(?))"
 )
+_FORGET: Final = f"DELETE FROM {GUARDS} WHERE place = ?"  # noqa: S608 - a constant
 _KEEP: Final = f"INSERT INTO {GUARDS} VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
 _KEEP_ID: Final = f"INSERT INTO {IDS} VALUES (?, ?, ?)"  # noqa: S608 - a constant
 
@@ -145,6 +146,12 @@ class SqliteStore:
         """Forget everything since `find`."""
         with self._translated() as connection:
             connection.execute("ROLLBACK")
+
+    def forget(self, table: Table, place: str) -> None:
+        """Remove a table, and the guards of a place."""
+        with self._translated() as connection:
+            connection.execute(f"DROP TABLE {quoted_path(table.name)}")
+            connection.execute(_FORGET, (place,))
 
     def close(self) -> None:
         """End."""
