@@ -231,6 +231,15 @@ TRAFFIC = {
             "without the mask where you may, or compare by equality only."
         ),
     ),
+    "handler-hangs": (
+        _WARNING,
+        "A plain function did not come to its end.",
+        (
+            "Nobody can end a thread: live, the source stops there, red, and its messages come "
+            "again. Give what the function waits for a limit, or write it as an async function, "
+            "whose tries are ended."
+        ),
+    ),
     "max-channels": (
         _WARNING,
         "A target wrote more channels than it may have live.",

@@ -33,6 +33,27 @@ class RouterBook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandledBook:
+    """routed + ended + dead_lettered + invalid = messages.
+
+    Attributes:
+        routed: Messages that came to the routers: a handler returned an event.
+        ended: Messages that a handler ended.
+        dead_lettered: Messages that it refused, or failed at with each of its tries.
+        invalid: Messages that never came to it, or that its own model refused.
+        tries: How often it ran.
+    """
+
+    source: str
+    messages: int
+    routed: int
+    ended: int
+    dead_lettered: int
+    invalid: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetBook:
     """delivered + dropped + dead_lettered = deliveries; `drop` and `dead_letter` stand for themselves."""
 
@@ -62,13 +83,15 @@ class Books:
         messages: Messages of the capture.
         no_source: Those that no source reads.
         not_replayed: Source to those whose handler did not run.
-        sources: Source to the messages that its routers saw.
+        sources: Source to the messages that it read.
+        handled: What handlers made of the messages of each source that has one.
     """
 
     messages: int
     no_source: int
     not_replayed: dict[str, int]
     sources: dict[str, int]
+    handled: tuple[HandledBook, ...]
     routers: tuple[RouterBook, ...]
     targets: tuple[TargetBook, ...]
 
@@ -84,7 +107,15 @@ def _lines(books: Books) -> Iterator[str]:
     if books.no_source:
         yield f"  no_source: {books.no_source:,} messages that no source reads"
     for source, count in books.not_replayed.items():
-        yield f"  not_replayed: {count:,} messages of {source}, whose handler did not run"
+        yield (
+            f"  not_replayed: {count:,} messages of {source}, whose handler did not run "
+            "(handlers=gateway runs it)"
+        )
+    for done in books.handled:
+        yield (
+            f"  {done.source}, handled: {done.routed:,} routed + {done.ended:,} ended + "
+            f"{done.dead_lettered:,} dead_lettered + {done.invalid:,} invalid = {done.messages:,}"
+        )
     for each in books.routers:
         yield (
             f"  {each.router}: {each.matched:,} matched + {each.unmatched:,} unmatched + "
@@ -116,6 +147,11 @@ def check_books(tally: Tally) -> None:
         ]
         if sum(made) != deliveries or min(made, default=0) < 0:
             raise _off(f"router {router!r}", f"{sum(made)} deliveries", f"{deliveries} that follow")
+    for source in {source for source, _, _ in tally.handled}:
+        fates = sum(weight[0] for key, weight in tally.handled.items() if key[0] == source)
+        if fates != tally.sources[source]:
+            due = f"{tally.sources[source]} messages of {source}"
+            raise _off(f"source {source!r}", f"{fates} that were handled", due)
 
 
 def _off(where: str, booked: str, due: str) -> ReplayError:

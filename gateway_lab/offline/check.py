@@ -20,9 +20,12 @@ from gateway_lab.events.event_type import EventType, Schema
 from gateway_lab.findings import Findings
 from gateway_lab.offline.run import replay
 from gateway_lab.offline.summary import Replay
+from gateway_lab.routing.rehearsal import GivenHandlers
 
 LOOKED_AT = 20_000
 """Messages whose bodies are looked at for fields that are not declared; chosen by hash."""
+
+_OF_TRAFFIC = ("handler-hangs", "max-channels", "source-not-captured")
 
 NAMED = 8
 """Undeclared fields of an event type that a finding names."""
@@ -33,6 +36,7 @@ def check(
     capture: Capture | None = None,
     *,
     sources: Mapping[str, str | tuple[str, ...]] | None = None,
+    handlers: GivenHandlers | None = None,
 ) -> Findings:
     """Check a config.
 
@@ -41,24 +45,26 @@ def check(
         capture: Traffic to compare it with: fields, types and values that are seen but not
             declared, routes that never matched, targets with too many channels.
         sources: Source name to `broker:channel`, for messages captured elsewhere.
+        handlers: A gateway, whose handlers run on the capture; see `replay`.
 
     Returns:
         All findings; those about the capture come last, and only if the config has no errors.
 
     Raises:
-        ReplayError: `sources` names what the config does not have.
+        ReplayError: `sources` names what the config does not have, or handlers cannot run.
+        ConfigError: A function is registered for a source that declares no handler.
     """
     findings = check_document(config)
     if capture is None or findings.errors:
         return findings
-    result = replay(config, capture, sources=sources)
+    result = replay(config, capture, sources=sources, handlers=handlers)
     report = Report(config.origin)
     _report_invalid(result, report)
     _report_fields(result, report)
     _report_unmatched(result, report)
     known = {(each.code, each.path) for each in findings}
     shown = [each for each in result.findings if (each.code, each.path) not in known]
-    traffic = (each for each in shown if each.code in {"max-channels", "source-not-captured"})
+    traffic = (each for each in shown if each.code in _OF_TRAFFIC)
     return Findings((*findings, *report.findings, *traffic))
 
 

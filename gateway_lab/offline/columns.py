@@ -63,16 +63,17 @@ class Judged:
     invalid: pl.DataFrame
     sizes: pl.Series
 
-    def invalid_weights(self) -> pl.DataFrame:
-        """Count `messages` and `bytes` of each `reason`."""
-        sums = pl.col("bytes").cast(pl.Int64).sum()
-        return self.invalid.group_by("reason").agg(pl.len().alias("messages"), sums)
-
     @property
     def size_bytes(self) -> int:
         """Memory held."""
         rows = 0 if self.valid is None else self.valid.estimated_size()
         return int(rows + self.invalid.estimated_size() + self.sizes.estimated_size())
+
+
+def invalid_weights(invalid: pl.DataFrame) -> pl.DataFrame:
+    """Count `messages` and `bytes` of each `reason` of invalid messages."""
+    sums = pl.col("bytes").cast(pl.Int64).sum()
+    return invalid.group_by("reason").agg(pl.len().alias("messages"), sums)
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.combinations import combine
 from gateway_lab.offline.decide import decide
 from gateway_lab.offline.deliveries import written_rows
+from gateway_lab.offline.handled import Handled
 from gateway_lab.offline.parts import Part
 from gateway_lab.offline.places import places_of
 from gateway_lab.offline.view import View, view
@@ -80,7 +81,11 @@ class Compared:
     find: Callable[[], pl.Series]
 
 
-def views(pair: Pair, part: Part, sources: Sources, *, is_handled: bool) -> tuple[View, View]:
+HandledPair: TypeAlias = tuple[Handled, Handled]
+"""What is known of handlers, by the old config and by the new one."""
+
+
+def views(pair: Pair, part: Part, sources: Sources, handled: HandledPair) -> tuple[View, View]:
     """Look at a part with both configs; both bind as the old one does."""
     names = places_of(part).names
     bound = bind(
@@ -89,8 +94,8 @@ def views(pair: Pair, part: Part, sources: Sources, *, is_handled: bool) -> tupl
     told = {name: value for name, value in sources.items() if name in pair.new.sources}
     later = bind(pair.new.sources, names, told)
     later |= {pair.renamed(n): at for n, at in bound.items() if pair.renamed(n) in later}
-    old = view(pair.old, part, sources={}, is_handled=is_handled, bound=bound)
-    new = view(pair.new, part, sources={}, is_handled=is_handled, bound=later)
+    old = view(pair.old, part, sources={}, bound=bound, handled=handled[0])
+    new = view(pair.new, part, sources={}, bound=later, handled=handled[1])
     return old, new
 
 
@@ -155,7 +160,7 @@ def _is_alike(pair: Pair, old: View, new: View, source: _Named, router: _Named) 
 def _seen(seen: View, source: str) -> list[object]:
     """Name what a source's messages are, and how they are judged."""
     streams: list[object] = [each.key for each in seen.streams if each.source.name == source]
-    return [*streams, *(each.rows.to_list() for each in seen.untyped if each.source.name == source)]
+    return [*streams, *(each.invalid.rows() for each in seen.untyped if each.source.name == source)]
 
 
 def _count_router(seen: View, source: str, router: str | None) -> Iterator[Compared]:
@@ -216,7 +221,7 @@ def _note_invalid(side: _Side, seen: View, source: str) -> None:
     follows = Consequence(None, DROP if is_dropped else DEAD_LETTER, outcome, None)
     side.found.append((Conclusion(Result.INVALID, (), (), (follows,)), None))
     rows = [s.judged.invalid["row"] for s in seen.streams if s.source.name == source]
-    rows += [u.rows for u in seen.untyped if u.source.name == source]
+    rows += [u.invalid["row"] for u in seen.untyped if u.source.name == source]
     for each in rows:
         side.codes = side.codes.scatter(each, 1)
 

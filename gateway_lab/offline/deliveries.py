@@ -15,6 +15,7 @@ from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.decide import decide
+from gateway_lab.offline.handled import END_OF, HandledPart
 from gateway_lab.offline.parts import Part
 from gateway_lab.offline.targets import letter_channels, target_references, write
 from gateway_lab.offline.view import View
@@ -39,8 +40,9 @@ DELIVERIES: dict[str, pl.DataType] = {
 }
 """The columns of deliveries: one row for a message, a router and a target.
 
-An invalid message has one row for its source, with no router. `bytes` is the length of the body
-as it was captured.
+An invalid message has one row for its source, with no router; so has one that its handler ended
+or failed at, and each message that a handler sent by itself. `bytes` is the length of the body
+that was decided on: as it was captured, or as its handler returned or sent it.
 """
 
 RENDERED = {
@@ -111,8 +113,9 @@ def deliveries(
     wanted = _Wanted(span=span or (0, seen.part.rows), where=where or {}, rendered=rendered)
     pieces = [piece for stream in seen.streams for piece in _of_stream(seen, stream, wanted)]
     for untyped in seen.untyped:
-        invalid = _untyped_rows(untyped.part, untyped.rows, untyped.reason)
-        pieces += _refused(untyped.source, untyped.part, invalid, wanted)
+        pieces += _refused(untyped.source, untyped.part, untyped.invalid, wanted)
+    for handled in seen.handled:
+        pieces += _of_handler(seen, handled, wanted)
     schema = RENDERED if rendered else DELIVERIES
     if not pieces:
         return pl.DataFrame(schema=schema)
@@ -123,15 +126,11 @@ def deliveries(
     return placed.hstack(times).select(*schema)
 
 
-def _untyped_rows(part: Part, rows: pl.Series, reason: str) -> pl.DataFrame:
-    sizes = part.read(pl.col("body").bin.size().fill_null(0).alias("bytes"))[rows]
-    return sizes.select(row=rows, reason=pl.lit(reason), bytes="bytes")
-
-
 def _of_stream(seen: View, stream: Stream, wanted: _Wanted) -> Iterator[pl.DataFrame]:
     if not wanted.takes("source", stream.source.name):
         return
     yield from _refused(stream.source, stream.part, stream.judged.invalid, wanted)
+    written = {each.source: each.written for each in seen.handled}.get(stream.source.name)
     for number, name in enumerate(stream.source.routers):
         if not wanted.takes("router", name):
             continue
@@ -139,7 +138,8 @@ def _of_stream(seen: View, stream: Stream, wanted: _Wanted) -> Iterator[pl.DataF
         for (target,), theirs in rows.partition_by("target", as_dict=True).items():
             plan = seen.plan.targets.get((stream.source.name, str(target)))
             if plan is not None:
-                yield from _to_target(theirs, plan, stream, wanted)
+                for piece in _to_target(theirs, plan, stream, wanted):
+                    yield _published(piece, written) if wanted.rendered else piece
             else:
                 yield _kept(theirs, stream.source, stream.part, wanted)
 
@@ -189,6 +189,59 @@ def _to_target(
     yield _render(good, target, stream) if wanted.rendered else good.select(*_PLACED)
 
 
+def _published(rows: pl.DataFrame, written: pl.DataFrame | None) -> pl.DataFrame:
+    """Put what middlewares made of deliveries into their place, if there are any."""
+    if written is None:
+        return rows
+    keys, content = ["row", "router", "route", "target"], ["headers", "body"]
+    found = rows.join(
+        written.with_columns(pl.lit(value=True).alias("is_written")),
+        on=keys,
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+        suffix="_written",
+    )
+    is_written = pl.col("is_written").is_not_null()
+    chosen = [
+        pl.when(is_written).then(f"{name}_written").otherwise(name).alias(name) for name in content
+    ]
+    return found.with_columns(chosen).select(rows.columns)
+
+
+_AFTER_ROUTERS = 1 << 60
+
+
+def _of_handler(seen: View, handled: HandledPart, wanted: _Wanted) -> Iterator[pl.DataFrame]:
+    """Lay out what became of messages in their handler, and what it sent by itself."""
+    source = seen.plan.sources[handled.source]
+    asked = {"source": source.name, "router": None}
+    if not all(wanted.takes(name, value) for name, value in asked.items()):
+        return
+    for fate, (target, outcome) in END_OF.items():
+        if wanted.takes("target", target) and wanted.takes("route", None):
+            ended = wanted.rows(handled.ends).filter(pl.col("fate").cast(pl.String) == fate)
+            named = {**asked, "route": None, "target": target, "outcome": outcome.value}
+            rows = _placed(ended, named, pl.lit(-1, pl.Int64))
+            yield _kept(rows, source, seen.part, wanted)
+    sends = wanted.rows(handled.sends)
+    for name in ("route", "target"):
+        if name in wanted.where:
+            sends = sends.filter(pl.col(name).eq_missing(pl.lit(wanted.where[name], pl.String)))
+    sizes = sends.with_columns(bytes=pl.col("body").bin.size().fill_null(0).cast(pl.UInt32))
+    place = pl.int_range(pl.len(), dtype=pl.Int64) + _AFTER_ROUTERS
+    named = {**asked, "outcome": Outcome.DELIVERED.value, "reason": None}
+    rows = _placed(sizes, named, place)
+    content = ("key", "headers", "body") if wanted.rendered else ()
+    yield rows.select(*_PLACED, *content)
+
+
+def _placed(rows: pl.DataFrame, named: Mapping[str, str | None], order: pl.Expr) -> pl.DataFrame:
+    """Name what all rows have in common, and give them their place among those of a message."""
+    names = {name: pl.lit(value, pl.String) for name, value in named.items()}
+    return rows.with_columns(at=pl.lit(0, pl.UInt32), order=order, **names)
+
+
 def _refused(
     source: SourcePlan, part: Part, invalid: pl.DataFrame, wanted: _Wanted
 ) -> Iterator[pl.DataFrame]:
@@ -199,17 +252,14 @@ def _refused(
     if not all(wanted.takes(name, value) for name, value in asked.items()):
         return
     outcome = Outcome.DROPPED if is_dropped else Outcome.DEAD_LETTERED
-    rows = wanted.rows(invalid).with_columns(
-        at=pl.lit(0, pl.UInt32),
-        order=pl.lit(-1, pl.Int64),
-        outcome=pl.lit(outcome.value),
-        **{name: pl.lit(value, pl.String) for name, value in asked.items()},
-    )
+    named = {**asked, "outcome": outcome.value}
+    rows = _placed(wanted.rows(invalid), named, pl.lit(-1, pl.Int64))
     yield _kept(rows, source, part, wanted)
 
 
 def _kept(rows: pl.DataFrame, source: SourcePlan, part: Part, wanted: _Wanted) -> pl.DataFrame:
     """Complete rows that are dropped or dead-lettered: the message stays as it came."""
+    part = part.came or part
     is_letter = pl.col("outcome") == Outcome.DEAD_LETTERED.value
     broker = source.dead_letter.broker if source.dead_letter else None
     rows = rows.with_columns(

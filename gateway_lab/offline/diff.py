@@ -12,7 +12,7 @@ from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.format import TIME
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.errors import ExpectationError, ReplayError, did_you_mean
-from gateway_lab.offline.compare import Change, Compared, Pair, Way, compare, views
+from gateway_lab.offline.compare import Change, Compared, HandledPair, Pair, Way, compare, views
 from gateway_lab.offline.documents import document_changes
 from gateway_lab.offline.lazily import lazily
 from gateway_lab.offline.parts import Part, parts_of
@@ -64,7 +64,10 @@ def diff(
         rename=_checked(rename or {}, old, new),
     )
     parts = parts_of(capture)
-    result = RouteDiff(old, new, capture, pair, parts, dict(sources or {}))
+    handled: HandledPair = (None, None)
+    if capture.metadata.stage == "handled":
+        handled = ("already", "already")
+    result = RouteDiff(old, new, capture, pair, parts, dict(sources or {}), handled)
     for ways in watched(map(result.count, parts), [part.rows for part in parts], "diff"):
         for way, count in ways.items():
             result.ways[way] = result.ways.get(way, 0) + count
@@ -102,6 +105,7 @@ class RouteDiff:
     _pair: Pair
     _parts: tuple[Part, ...]
     _sources: Mapping[str, str | tuple[str, ...]]
+    _handled: HandledPair
     ways: dict[Way, int] = field(default_factory=dict)
 
     def count(self, part: Part) -> dict[Way, int]:
@@ -212,8 +216,7 @@ class RouteDiff:
                 yield f"{lost:,} deliveries of {name} do not stay the same; keep names it"
 
     def _compared(self, part: Part) -> Iterator[Compared]:
-        is_handled = self.capture.metadata.stage == "handled"
-        old, new = views(self._pair, part, self._sources, is_handled=is_handled)
+        old, new = views(self._pair, part, self._sources, self._handled)
         return compare(self._pair, old, new)
 
     def _list(self, part: Part) -> pl.DataFrame:

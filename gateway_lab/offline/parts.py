@@ -35,6 +35,7 @@ class Part:
         rows: How many.
         key: Names the rows wherever they are cached.
         masked: Whether column `invalid` holds verdicts from before masking.
+        came: The same rows as they came, where the bodies are what handlers made of them.
     """
 
     scan: pl.LazyFrame
@@ -42,6 +43,7 @@ class Part:
     rows: int
     key: tuple[Hashable, ...]
     masked: bool
+    came: Part | None = None
 
     @property
     def is_on_disk(self) -> bool:
@@ -67,7 +69,8 @@ class Part:
     def slice(self, start: int, rows: int) -> Part:
         """Take a run of rows out of it."""
         key = (*self.key, start, rows)
-        return replace(self, offset=self.offset + start, rows=rows, key=key)
+        came = self.came and self.came.slice(start, rows)
+        return replace(self, offset=self.offset + start, rows=rows, key=key, came=came)
 
 
 def parts_of(capture: Capture) -> tuple[Part, ...]:

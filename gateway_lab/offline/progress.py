@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic
 from typing import TypeVar
 
 from rich.console import Console
@@ -20,23 +21,41 @@ SHOWN_FROM = 2_000_000
 """Messages; fewer are done before anybody wonders."""
 
 
-def watched(answers: Iterable[T], sizes: Sequence[int], label: str) -> Iterator[T]:
+SLOW_FROM_S = 2.0
+"""Seconds after which slow work is shown, however few its messages are."""
+
+
+def watched(
+    answers: Iterable[T], sizes: Sequence[int], label: str, *, is_slow: bool = False
+) -> Iterator[T]:
     """Pass answers on, and show how far they are if there are many messages.
 
     Args:
         answers: One for each size, made as they are asked for.
         sizes: Messages behind each answer.
         label: What is being done.
+        is_slow: Whether each message may take long: it is shown once it has taken a while.
     """
-    if sum(sizes) < SHOWN_FROM:
-        yield from answers
-        return
+    begun, done, total = monotonic(), 0, sum(sizes)
+    steps = zip(answers, sizes, strict=True)
+    if total < SHOWN_FROM:
+        for answer, size in steps:
+            done += size
+            yield answer
+            if is_slow and monotonic() - begun >= SLOW_FROM_S:
+                break
+        else:
+            return
+    yield from _shown(steps, label, done, total)
+
+
+def _shown(steps: Iterator[tuple[T, int]], label: str, done: int, total: int) -> Iterator[T]:
     console = Console(stderr=True)
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_interactive
     ) as bar:
-        task = bar.add_task(label, total=sum(sizes))
-        for answer, size in zip(answers, sizes, strict=True):
+        task = bar.add_task(label, total=total, completed=done)
+        for answer, size in steps:
             bar.advance(task, size)
             yield answer

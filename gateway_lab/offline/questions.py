@@ -13,6 +13,8 @@ from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.decide import decide
 from gateway_lab.offline.deliveries import deliveries
+from gateway_lab.offline.handled import END_OF, HandledPart
+from gateway_lab.offline.parts import Part
 from gateway_lab.offline.targets import write
 from gateway_lab.offline.view import View
 from gateway_lab.routing.conclude import conclude
@@ -61,6 +63,7 @@ def _routed(seen: View) -> Iterator[tuple[Stream, RouterPlan]]:
 def count_channels(seen: View) -> pl.DataFrame:
     """Count what is delivered to each channel, columns `CHANNELS`."""
     found = [each for stream, router in _routed(seen) for each in _channels(seen, stream, router)]
+    found += [_sent_channels(each.sends) for each in seen.handled]
     return sum_channels(found)
 
 
@@ -113,12 +116,21 @@ def _channels(seen: View, stream: Stream, router: RouterPlan) -> Iterator[pl.Dat
         )
 
 
+def _sent_channels(sends: pl.DataFrame) -> pl.DataFrame:
+    """Count what handlers sent by themselves."""
+    counts = sends.group_by("target", "broker", "channel").agg(
+        messages=pl.len().cast(pl.Int64), bytes=pl.col("body").bin.size().cast(pl.Int64).sum()
+    )
+    return counts.select(*CHANNELS)
+
+
 # --- over time ---
 
 
 def count_over_time(seen: View, *, every: str) -> pl.DataFrame:
     """Count deliveries by time, router, target and outcome, columns `OVER_TIME`."""
     found = [_over_time(seen, stream, router, every) for stream, router in _routed(seen)]
+    found += [_handled_over_time(seen.part, each, every) for each in seen.handled]
     return sum_over_time([*found, _invalid_over_time(seen, every)])
 
 
@@ -180,7 +192,7 @@ def _moved(counts: pl.DataFrame) -> Iterator[pl.DataFrame]:
 def _invalid_over_time(seen: View, every: str) -> pl.DataFrame:
     """Count the dead letters (or drops) of invalid messages: they have no router."""
     received = [(s.source, s.part, s.judged.invalid["row"]) for s in seen.streams]
-    received += [(u.source, u.part, u.rows) for u in seen.untyped]
+    received += [(u.source, u.part, u.invalid["row"]) for u in seen.untyped]
     found = [pl.DataFrame(schema=OVER_TIME)]
     for source, part, rows in received:
         if rows.is_empty():
@@ -199,6 +211,23 @@ def _invalid_over_time(seen: View, every: str) -> pl.DataFrame:
             )
         )
     return pl.concat(found)
+
+
+def _handled_over_time(part: Part, handled: HandledPart, every: str) -> pl.DataFrame:
+    """Count what ended in handlers, and what they sent by themselves: it has no router."""
+    times = part.read("received").select(time=pl.col("received").dt.truncate(every))
+    ends = [
+        handled.ends.filter(pl.col("fate").cast(pl.String) == fate).select(
+            "row", target=pl.lit(target), outcome=pl.lit(outcome.value)
+        )
+        for fate, (target, outcome) in END_OF.items()
+    ]
+    sends = handled.sends.select("row", "target", outcome=pl.lit(Outcome.DELIVERED.value))
+    rows = pl.concat([*ends, sends])
+    timed = rows.hstack(times[rows["row"]]).with_columns(router=pl.lit(None, pl.String))
+    keys = [name for name in OVER_TIME if name != "deliveries"]
+    counts = timed.group_by(keys).agg(deliveries=pl.len().cast(pl.Int64))
+    return counts.select(*OVER_TIME)
 
 
 # --- messages ---

@@ -9,6 +9,7 @@ from gateway_lab.captures.capture import Capture
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.offline.summary import Replay, counted
 from gateway_lab.offline.tasks import make_run
+from gateway_lab.routing.rehearsal import GivenHandlers
 
 
 def replay(
@@ -17,11 +18,13 @@ def replay(
     *,
     executor: Executor | None = None,
     sources: Mapping[str, str | tuple[str, ...]] | None = None,
+    handlers: GivenHandlers | None = None,
 ) -> Replay:
     """Decide where every captured message would go.
 
     Messages bind to sources by broker alias and channel, else by protocol and channel. A source
-    with a handler is `not_replayed`, unless the capture holds what handlers returned.
+    with a handler is `not_replayed`, unless its function is passed on, or the capture holds what
+    handlers returned.
 
     Args:
         config: The config; findings are fine as long as none is an error.
@@ -31,12 +34,18 @@ def replay(
             this process, helped by a warm worker process if there are many messages.
         sources: Source name to `broker:channel` (an alias or a protocol), or several of them:
             where to find a source's messages if they were captured elsewhere.
+        handlers: A gateway, whose handlers and middlewares run now, once on each message, one
+            after the other in the order of the capture, in this process. Whatever they do to the
+            world, they do: give them fakes by `gateway.dependencies.override`. What they publish
+            through the gateway is not sent. Tries follow each other at once.
 
     Returns:
         Counts at once; messages and deliveries lazily.
 
     Raises:
-        ReplayError: The config has errors (all are named), or `sources` names what it lacks.
+        ReplayError: The config has errors (all are named), or `sources` names what it lacks; the
+            capture is masked, or `executor` is given, and there are handlers.
+        ConfigError: A function is registered for a source that declares no handler.
     """
-    run, findings = make_run(config, capture, executor=executor, sources=sources)
+    run, findings = make_run(config, capture, executor=executor, sources=sources, handlers=handlers)
     return Replay(run, counted(run), findings)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import polars as pl
 
-from gateway_lab.captures.mask import mask_frame
+from gateway_lab.captures.mask import mask_frame, masked_names
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ReplayError, did_you_mean
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.mask import is_private_shown, mask_text
 from gateway_lab.offline.deliveries import DELIVERIES
+from gateway_lab.offline.handled import HandledCapture
 from gateway_lab.offline.masked import is_private
 from gateway_lab.offline.questions import sample_deliveries
 from gateway_lab.offline.tasks import Run
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
+from gateway_lab.routing.sending import SEND_ROUTE
 
 Filters = dict[str, str | None]
 
@@ -27,14 +30,56 @@ def sample(run: Run, *, n: int, seed: int, where: Filters) -> pl.DataFrame:
     ask = partial(sample_deliveries, where=where, n=n, seed=seed)
     found = pl.concat(run.ask(ask, "sample")) if run.parts else _nothing()
     chosen = found.sort("rank", maintain_order=True).head(n).drop("rank")
-    messages = run.capture.frame.filter(pl.col("seq").is_in(chosen["seq"].unique().implode()))
+    chosen = _mask_reasons(mask_channels(chosen, run.plan), run.plan)
+    came = _texts(run, run.plan, run.capture.frame, chosen, is_handled=run.is_handled)
+    found = chosen.join(came, on="seq", how="left", maintain_order="left")
+    return found if run.handled is None else _as_routed(run, run.handled, found)
+
+
+def _texts(
+    run: Run, plan: Plan, frame: pl.LazyFrame, chosen: pl.DataFrame, *, is_handled: bool
+) -> pl.DataFrame:
+    """Fetch `seq`, `key` and `body` of the messages of some deliveries, as text."""
+    messages = frame.filter(pl.col("seq").is_in(chosen["seq"].unique().implode()))
     if not is_private_shown():
-        messages = mask_frame(messages, run.plan, sources=run.sources, is_handled=run.is_handled)
-    chosen = mask_channels(chosen, run.plan)
-    texts = [_text("key"), _text("body")]
-    kept = messages.select("seq", "key", "body").collect()
-    shown = kept.with_columns(texts)
-    return chosen.join(shown, on="seq", how="left", maintain_order="left")
+        sources = {name: told for name, told in run.sources.items() if name in plan.sources}
+        messages = mask_frame(messages, plan, sources=sources, is_handled=is_handled)
+    return messages.select("seq", "key", "body").collect().with_columns(_text("key"), _text("body"))
+
+
+def _as_routed(run: Run, handled: HandledCapture, found: pl.DataFrame) -> pl.DataFrame:
+    """Show what handlers returned, where that is what routers decided on."""
+    returned = [pl.DataFrame(schema={"seq": pl.UInt64, "body": pl.String, "source": pl.String})]
+    for (source,), theirs in found.partition_by("source", as_dict=True).items():
+        if source not in handled.sources:
+            continue
+        plan = replace(run.plan, sources={source: run.plan.sources[source]})
+        for part in run.parts:
+            frame = handled.of(part, source).part.scan
+            texts = _texts(run, plan, frame, theirs, is_handled=True)
+            returned.append(texts.select("seq", "body", source=pl.lit(source)))
+    both = found.join(
+        pl.concat(returned).rename({"body": "returned"}),
+        on=["seq", "source"],
+        how="left",
+        maintain_order="left",
+    )
+    body = pl.when(pl.col("router").is_not_null()).then(pl.coalesce("returned", "body"))
+    return both.with_columns(body.otherwise("body").alias("body")).drop("returned")
+
+
+_EXCEPTION = r"(?s)^(\w+: \w+): .*$"
+"""Handler, kind of exception, and its text, which may hold anything."""
+
+
+def _mask_reasons(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Leave out the texts of exceptions where a source has private values."""
+    private = {name.partition(":")[0] for name in masked_names(plan)}
+    if is_private_shown() or not private:
+        return frame
+    is_failure = pl.col("source").is_in(list(private)) & pl.col("router").is_null()
+    told = pl.when(is_failure).then(pl.col("reason").str.replace(_EXCEPTION, "$1: …"))
+    return frame.with_columns(reason=told.otherwise("reason"))
 
 
 def _nothing() -> pl.DataFrame:
@@ -92,6 +137,7 @@ def checked_filters(plan: Plan, where: Mapping[str, str | None]) -> Filters:
         ReplayError: There is no such filter, or no such thing in the config.
     """
     routes = [route.name for router in plan.routers.values() for route in router.routes]
+    routes.append(SEND_ROUTE)
     known: dict[str, list[str]] = {
         "source": list(plan.sources),
         "router": list(plan.routers),

@@ -20,6 +20,7 @@ from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.batched import batch_frame
 from gateway_lab.offline.books import Books, RouterBook, TargetBook, check_books
 from gateway_lab.offline.deliveries import DELIVERIES, RENDERED, deliveries, spans
+from gateway_lab.offline.handled_books import handled_books, handled_frame, hanging
 from gateway_lab.offline.lazily import lazily
 from gateway_lab.offline.one_by_one import mismatches
 from gateway_lab.offline.overruns import overruns
@@ -72,7 +73,7 @@ class Replay:
     def findings(self) -> tuple[Finding, ...]:
         """Findings of the config, and of the traffic: `sources=` in vain, too many live channels."""
         found = overruns(self.run.plan, self.tally, self.channels)
-        return (*self.compiled, *unread(self.run, self.tally), *found)
+        return (*self.compiled, *unread(self.run, self.tally), *hanging(self.run), *found)
 
     # --- counts ---
 
@@ -83,6 +84,7 @@ class Replay:
             no_source=self.tally.no_source,
             not_replayed=dict(self.tally.not_replayed),
             sources=dict(self.tally.sources),
+            handled=tuple(handled_books(self.tally)),
             routers=tuple(map(self._router_book, self.run.plan.routers)),
             targets=tuple(self._target_books()),
         )
@@ -160,6 +162,14 @@ class Replay:
         schema = {"source": pl.String, "reason": pl.String, "messages": pl.Int64}
         frame = pl.DataFrame(rows, schema=schema, orient="row")
         return frame.sort("messages", "source", "reason", descending=[True, False, False])
+
+    def handled(self) -> pl.DataFrame:
+        """What became of messages in their handlers: `source, fate, reason, messages, tries`.
+
+        A fate is `returned` (or `passed`, where there are middlewares alone), `ended`,
+        `dead_lettered` or `invalid`. `tries` says how often the handler ran.
+        """
+        return handled_frame(self.tally)
 
     def undecided(self) -> pl.DataFrame:
         """Conditions that were NULL when they were reached: `router, route, messages`."""

@@ -10,8 +10,9 @@ import polars as pl
 
 from gateway_lab.config.plan import RouterPlan, SourcePlan, TargetPlan
 from gateway_lab.messages.books import Outcome, Result
-from gateway_lab.offline.columns import Stream
+from gateway_lab.offline.columns import Stream, invalid_weights
 from gateway_lab.offline.decide import Decided, decide
+from gateway_lab.offline.handled import END_OF, Fate, HandledPart
 from gateway_lab.offline.targets import Written, write
 from gateway_lab.offline.view import View
 from gateway_lab.routing.conclude import Conclusion, conclude
@@ -28,6 +29,9 @@ Weight: TypeAlias = tuple[int, int]
 DeliveryKey: TypeAlias = tuple[str, str | None, str | None, str, str]
 """Source, router, route, target and outcome."""
 
+HandledKey: TypeAlias = tuple[str, str, str | None]
+"""Source, fate and reason."""
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -39,11 +43,12 @@ class Tally:
         messages: All messages looked at.
         no_source: Those that no source reads.
         not_replayed: Source name to those whose handler did not run.
+        handled: (source, fate, reason) to messages, and how often the handler ran for them.
         results: (source, router, result) to messages and bytes.
         routes: (source, router, route) to those that matched the route.
         undecided: (source, router, route) to those for which the condition was NULL; with None
             for the route those for which any was.
-        sources: Source name to the messages that its routers see.
+        sources: Source name to the messages that it read.
         due: (source, router) to the messages that came in and the deliveries that follow: what
             the books are checked against.
         deliveries: Messages and bytes by `DeliveryKey`.
@@ -63,6 +68,7 @@ class Tally:
     deliveries: dict[DeliveryKey, Weight] = field(default_factory=dict)
     invalid: dict[tuple[str, str], int] = field(default_factory=dict)
     channels: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    handled: dict[HandledKey, Weight] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
         """Take in the counts of further messages."""
@@ -79,8 +85,16 @@ class Tally:
         _add(self.deliveries, other.deliveries)
         for (source, reason), count in other.invalid.items():
             _count_reason(self.invalid, source, reason, count)
+        for handled, weight in other.handled.items():
+            _weigh(self.handled, self._room(*handled), weight)
         for key, names in other.channels.items():
             self.channels[key] = self.channels.get(key, frozenset()) | names
+
+    def _room(self, source: str, fate: str, reason: str | None) -> HandledKey:
+        """Return the key of a reason; of too many the further ones have one together."""
+        key = (source, fate, reason)
+        is_full = reason and key not in self.handled and len(self.handled) >= MAX_REASONS
+        return (source, fate, OTHER_REASONS) if is_full else key
 
 
 def _add(into: dict[K, Weight], other: dict[K, Weight]) -> None:
@@ -103,18 +117,46 @@ def _count_reason(into: dict[tuple[str, str], int], source: str, reason: str, co
 def tally(seen: View) -> Tally:
     """Count everything in a part."""
     books = Tally(seen.messages, seen.no_source, dict(seen.not_replayed), dict(seen.bound))
+    ended = {each.source: each.count(Fate.ENDED, Fate.DEAD_LETTERED) for each in seen.handled}
     for source, count in seen.bound.items():
         for router in seen.plan.sources[source].routers:
-            books.due[source, router] = (count, 0)
+            books.due[source, router] = (count - ended.get(source, 0), 0)
     for stream in seen.streams:
-        for reason, messages, size in stream.judged.invalid_weights().rows():
-            _refuse(books, stream.source, reason, (messages, size))
+        _refuse_all(books, stream.source, stream.judged.invalid)
         for name in stream.source.routers:
             _count_router(books, seen, seen.plan.routers[name], stream)
     for untyped in seen.untyped:
-        sizes = untyped.part.read(pl.col("body").bin.size().fill_null(0))[untyped.rows].to_series()
-        _refuse(books, untyped.source, untyped.reason, (len(sizes), int(sizes.sum())))
+        _refuse_all(books, untyped.source, untyped.invalid)
+    for handled in seen.handled:
+        _count_handled(books, handled)
     return books
+
+
+def _count_handled(books: Tally, handled: HandledPart) -> None:
+    """Book what became of messages in their handler, and what it sent by itself."""
+    source = handled.source
+    told = handled.fates.filter(pl.col("fate").cast(pl.String) != Fate.STOPPED)
+    runs = pl.col("tries").cast(pl.Int64).sum()
+    for fate, reason, messages, tries in told.group_by("fate", "reason").agg(pl.len(), runs).rows():
+        other = Tally(handled={(source, fate, reason): (messages, tries)})
+        books.add(other)
+    size = pl.col("bytes").cast(pl.Int64).sum()
+    for fate, messages, length in handled.ends.group_by("fate").agg(pl.len(), size).rows():
+        end = END_OF[Fate(fate)]
+        _weigh(books.deliveries, (source, None, None, *end), (messages, length))
+    sent = handled.sends.group_by("route", "target", "channel").agg(
+        pl.len(), pl.col("body").bin.size().fill_null(0).cast(pl.Int64).sum()
+    )
+    for route, target, channel, messages, length in sent.rows():
+        key = (source, None, route, target, Outcome.DELIVERED)
+        _weigh(books.deliveries, key, (messages, length))
+        known = books.channels.get((source, target), frozenset())
+        books.channels[source, target] = known | {channel}
+
+
+def _refuse_all(books: Tally, source: SourcePlan, invalid: pl.DataFrame) -> None:
+    for reason, messages, size in invalid_weights(invalid).rows():
+        _refuse(books, source, reason, (messages, size))
 
 
 def _refuse(books: Tally, source: SourcePlan, reason: str, weight: Weight) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import Generic, TypeAlias, TypeVar
 
-from gateway_lab.captures.binding import Sources
+from gateway_lab.captures.binding import Sources, bind
 from gateway_lab.captures.capture import Capture, require_capture
 from gateway_lab.config.canonical import canonical_json
 from gateway_lab.config.compile import compile_plan
@@ -23,10 +23,14 @@ from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ReplayError
 from gateway_lab.findings import Finding, Severity
 from gateway_lab.offline.between import Window
+from gateway_lab.offline.handled import HandledCapture
 from gateway_lab.offline.masked import masked_plan
 from gateway_lab.offline.parts import Part, parts_of
+from gateway_lab.offline.places import Places
 from gateway_lab.offline.progress import watched
+from gateway_lab.offline.rehearse import rehearse
 from gateway_lab.offline.view import View, view
+from gateway_lab.routing.rehearsal import CanRehearse, GivenHandlers, handlers_of
 
 T = TypeVar("T")
 
@@ -54,8 +58,8 @@ class Task(Generic[T]):
             plan,
             self.part,
             sources=self.sources,
-            is_handled=self.is_handled,
             window=self.window,
+            handled="already" if self.is_handled else None,
         )
         return self.ask(seen)
 
@@ -107,6 +111,7 @@ class Run:
     sources: Sources = field(default_factory=dict)
     executor: Executor | None = None
     window: Window | None = None
+    handled: HandledCapture | None = None
 
     @property
     def is_handled(self) -> bool:
@@ -120,8 +125,8 @@ class Run:
                 self.plan,
                 part,
                 sources=self.sources,
-                is_handled=self.is_handled,
                 window=self.window,
+                handled="already" if self.is_handled else self.handled,
             )
 
     def ask(self, question: Question[T], label: str) -> Iterator[T]:
@@ -167,11 +172,14 @@ def make_run(
     *,
     executor: Executor | None = None,
     sources: Mapping[str, str | tuple[str, ...]] | None = None,
+    handlers: GivenHandlers | None = None,
 ) -> tuple[Run, tuple[Finding, ...]]:
-    """Prepare a run, and give the findings of its config.
+    """Prepare a run, and give the findings of its config; handlers run now.
 
     Raises:
-        ReplayError: The config has errors, or `sources` names what it does not have.
+        ReplayError: The config has errors, or `sources` names what it does not have; handlers
+            cannot run on this capture.
+        ConfigError: A function is registered for a source that declares no handler.
     """
     plan, findings = plan_for(config, capture)
     parts = parts_of(capture)
@@ -179,4 +187,31 @@ def make_run(
     run = Run(
         config=config, plan=plan, capture=capture, parts=parts, sources=told, executor=executor
     )
-    return run, findings
+    if handlers is None:
+        return run, findings
+    if executor is not None:
+        raise ReplayError("handlers run in this process alone", hint="leave out executor=")
+    registered = handlers_for(handlers, capture)
+    bound = partial(_bound, plan, told)
+    return replace(run, handled=rehearse(plan, parts, registered, bound)), findings
+
+
+def handlers_for(handlers: GivenHandlers, capture: Capture) -> CanRehearse:
+    """Return what is to run on a capture.
+
+    Raises:
+        ReplayError: It cannot: the capture is masked, or holds what handlers returned.
+    """
+    if capture.is_masked:
+        raise ReplayError(
+            "handlers cannot run on a masked capture: they would be given the masks",
+            hint="use the capture that it was masked from, or leave out handlers=",
+        )
+    if capture.metadata.stage == "handled":
+        problem = "this capture holds what handlers returned"
+        raise ReplayError(problem, hint="leave out handlers=")
+    return handlers_of(handlers)
+
+
+def _bound(plan: Plan, sources: Sources, places: Places) -> Mapping[str, list[int]]:
+    return bind(plan.sources, places.names, sources)

@@ -14,6 +14,7 @@ from gateway_lab.config.plan import INVALID, Plan, SourcePlan
 from gateway_lab.events.event_type import EventType
 from gateway_lab.offline.between import Narrowed, Window, narrow_places, within
 from gateway_lab.offline.columns import Stream
+from gateway_lab.offline.handled import Fate, Handled, HandledCapture, HandledPart
 from gateway_lab.offline.message_columns import message_column
 from gateway_lab.offline.parts import Part
 from gateway_lab.offline.passing import look_ahead
@@ -26,12 +27,23 @@ from gateway_lab.rules.tree import Field, Node, Reference, column_name, referenc
 
 @dataclass(frozen=True, slots=True)
 class Untyped:
-    """Messages of a source for which no event type was chosen: they are invalid."""
+    """Messages of a source that are invalid before any stream has them.
+
+    No event type was chosen for them, or they went no further than to their handler.
+
+    Attributes:
+        invalid: Columns `row` (of the part), `reason` and `bytes`.
+    """
 
     source: SourcePlan
     part: Part
-    rows: pl.Series
-    reason: str
+    invalid: pl.DataFrame
+
+    @classmethod
+    def of(cls, source: SourcePlan, part: Part, rows: pl.Series, reason: str) -> Untyped:
+        """Make those of some rows that have one reason."""
+        sizes = part.read(pl.col("body").bin.size().fill_null(0).alias("bytes"))[rows]
+        return cls(source, part, sizes.select(row=rows, reason=pl.lit(reason), bytes="bytes"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +53,9 @@ class View:
     Attributes:
         messages: How many there are.
         streams: Messages with an event type, or without one where the source has none.
-        untyped: Messages whose `by` chose no event type.
-        bound: Source name to the messages that its routers see.
+        untyped: Messages that no stream has, and that are invalid.
+        handled: What handlers made of the messages of the sources that have them.
+        bound: Source name to the messages that it read.
         no_source: How many messages no source reads.
         not_replayed: Source name to the count of messages whose handler did not run.
     """
@@ -52,6 +65,7 @@ class View:
     messages: int
     streams: tuple[Stream, ...]
     untyped: tuple[Untyped, ...]
+    handled: tuple[HandledPart, ...]
     bound: dict[str, int]
     no_source: int
     not_replayed: dict[str, int]
@@ -62,9 +76,9 @@ def view(
     part: Part,
     *,
     sources: Sources,
-    is_handled: bool = False,
     bound: Mapping[str, list[int]] | None = None,
     window: Window | None = None,
+    handled: Handled = None,
 ) -> View:
     """Bind the messages of a part to the sources of a plan, and choose their event types.
 
@@ -72,9 +86,9 @@ def view(
         plan: The config.
         part: The messages.
         sources: Where sources are to be found in the capture instead, see `captures/binding.py`.
-        is_handled: Whether the bodies are what handlers returned.
         bound: Source name to places, where that is settled already; `sources` is not asked then.
         window: Only what was received in it.
+        handled: What is known of handlers.
     """
     places = places_of(part)
     inside = None if window is None else within(part, window)
@@ -82,7 +96,9 @@ def view(
         places = narrow_places(places, inside)
     bound = bind(plan.sources, places.names, sources) if bound is None else bound
     counts = {name: sum(places.counts[at] for at in found) for name, found in bound.items()}
-    waiting = {name for name in bound if plan.sources[name].handled and not is_handled}
+    parts = _handled(plan, part, handled, bound)
+    needy = {name for name in bound if plan.sources[name].handled and handled != "already"}
+    waiting = needy - parts.keys()
     claimed = {number for numbers in bound.values() for number in numbers}
     streams: list[Stream] = []
     untyped: list[Untyped] = []
@@ -91,23 +107,56 @@ def view(
     with ThreadPoolExecutor(1) as beside:
         beside.submit(look_ahead, part, targets)
         for name, numbers in replayed.items():
-            for whole in _split(plan.sources[name], part, places, numbers):
+            wholes = (
+                _routed(plan.sources[name], parts[name])
+                if name in parts
+                else _split(plan.sources[name], part, places, numbers)
+            )
+            for whole in wholes:
                 found = whole if inside is None else _narrowed(whole, inside, window)
                 if isinstance(found, Stream):
                     found.prepare(read_by(plan, found))
                     streams.append(found)
                 else:
                     untyped.append(found)
+    inner = [each if inside is None else each.within(inside) for each in parts.values()]
+    untyped += [
+        Untyped(plan.sources[each.source], part, each.invalid)
+        for each in inner
+        if each.count(Fate.INVALID)
+    ]
+    stopped = {each.source: each.count(Fate.STOPPED) for each in inner}
+    late = {name: counts[name] if name in waiting else stopped.get(name, 0) for name in counts}
     return View(
         plan=plan,
         part=part,
         messages=sum(places.counts),
         streams=tuple(streams),
         untyped=tuple(untyped),
-        bound={name: count for name, count in counts.items() if name not in waiting},
+        handled=tuple(inner),
+        bound={name: n - late[name] for name, n in counts.items() if name not in waiting},
         no_source=sum(n for at, n in enumerate(places.counts) if at not in claimed),
-        not_replayed={name: counts[name] for name in counts if name in waiting},
+        not_replayed={name: late[name] for name in counts if name in waiting or late[name]},
     )
+
+
+def _handled(
+    plan: Plan, part: Part, handled: Handled, bound: Mapping[str, list[int]]
+) -> dict[str, HandledPart]:
+    """Take what handlers made of the sources of a part; where they made nothing, it is not there."""
+    if not isinstance(handled, HandledCapture):
+        return {}
+    found = {name: handled.of(part, name) for name in bound if name in handled.sources}
+    if handled.plan.digest == plan.digest:
+        return found
+    return {name: replace(each, written=None) for name, each in found.items()}
+
+
+def _routed(source: SourcePlan, handled: HandledPart) -> Iterator[Stream | Untyped]:
+    """Split what came to the routers of a source by event type."""
+    rows = handled.rows
+    every = None if len(rows) == handled.part.rows else rows
+    return _typed(source, handled.part, every, ("handled",))
 
 
 def _narrowed(
@@ -115,7 +164,7 @@ def _narrowed(
 ) -> Stream | Untyped:
     if isinstance(whole, Stream):
         return Narrowed.of(whole, inside, window)
-    return replace(whole, rows=whole.rows.filter(inside.gather(whole.rows)))
+    return replace(whole, invalid=whole.invalid.filter(inside.gather(whole.invalid["row"])))
 
 
 def read_by(plan: Plan, stream: Stream) -> list[Reference]:
@@ -159,7 +208,7 @@ def _typed(
         at = (chosen == name).arg_true().cast(pl.UInt32)
         theirs = at if rows is None else rows.gather(at)
         if name == INVALID:
-            yield Untyped(source, part, theirs, source.no_type_reason)
+            yield Untyped.of(source, part, theirs, source.no_type_reason)
         else:
             by = (*selection, repr(source.by), tuple(sorted(source.choices.items())), name)
             event_type = _as_recorded(source.event_types[name], part)
