@@ -51,12 +51,14 @@ class Cause:
     Attributes:
         of_class: A class of failure, `rule` (a rule asked for it) or `invalid`.
         attempts: Tries that failed; 0 if it was never sent.
+        at_most: How many there may have been with those of earlier processes.
         first: When the first try failed, and `last` the last; now if it was never sent.
     """
 
     reason: str
     of_class: str
     attempts: int = 0
+    at_most: int = 0
     first: datetime | None = None
     last: datetime | None = None
 
@@ -198,6 +200,7 @@ class Letters:
             "received": _spell(message.received),
             "id": message.id if len(message.id or "") <= MAX_REASON else None,
             "attempts": str(cause.attempts),
+            "attempts-at-most": str(cause.at_most) if cause.at_most > cause.attempts else None,
             "first": _spell(cause.first or now),
             "last": _spell(cause.last or now),
             "config": self._digest,

@@ -48,7 +48,8 @@ class Job:
         held: The batch that it came in, and `index` its place there.
         ways: Of the version of the config that it was read under.
         key: Whose order it keeps; a number of its own where it has no key.
-        tries: How often its handler was started.
+        tries: How often its handler was started, in earlier processes too where that is known.
+        deliveries: How often it came before, where earlier tries are not known.
         first: When it failed first.
     """
 
@@ -61,6 +62,7 @@ class Job:
     attempts: int
     key: _Key = 0
     tries: int = 0
+    deliveries: int = 0
     first: datetime | None = None
 
     @property
@@ -71,10 +73,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobEnds:
-    """Who is told what came of a job: deliveries, or the cause of a dead letter."""
+    """Who is told what came of a job: deliveries, the cause of a dead letter, or that it waits."""
 
     handled: Callable[[Job, Routed], None]
     failed: Callable[[Job, Cause], None]
+    waits: Callable[[Job], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -137,6 +140,7 @@ class HandlerLanes:
             job = lane.jobs.popleft()
             if waiting := lane.waiting.get(job.key):
                 waiting.append(job)
+                self._ends.waits(job)
             elif again := await self._try(job):
                 self._wait(lane, job, again)
         lane.is_running = False
@@ -199,6 +203,7 @@ class HandlerLanes:
                 reason=f"{job.handling.name}: {reason}",
                 of_class=HANDLER,
                 attempts=job.tries,
+                at_most=job.tries + job.deliveries * job.attempts,
                 first=job.first,
                 last=datetime.now(UTC),
             ),
@@ -209,11 +214,15 @@ class HandlerLanes:
     def _wait(self, lane: _Lane, job: Job, again: TryAgain) -> None:
         """Put a job aside until its next try; others of its key wait behind it."""
         lane.waiting[job.key] = deque([job])
+        self._ends.waits(job)
         pause = job.backoff.pause(job.tries) if again.delay is None else again.delay
 
         def due() -> None:
             self._timers.discard(timer)
-            lane.jobs.extendleft(reversed(lane.waiting.pop(job.key)))
+            waited = lane.waiting.pop(job.key)
+            for each in waited:
+                each.held.waiting -= 1
+            lane.jobs.extendleft(reversed(waited))
             self._start(lane)
 
         timer = asyncio.get_running_loop().call_later(pause, due)

@@ -5,6 +5,7 @@ judge what arrived → run the handler → judge and route what it returned
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from copy import copy
@@ -80,12 +81,19 @@ class Handling:
     Attributes:
         source: Its name.
         call: Runs the user code.
+        turn: Had while a message runs apart that may end the process.
         name: Of the handler, and `timeout_s` and `is_sync` too: see `Call`.
     """
 
     def __init__(
-        self, plan: Plan, source: str, call: Call, watchers: Sequence[Watcher] = ()
+        self,
+        plan: Plan,
+        source: str,
+        call: Call,
+        watchers: Sequence[Watcher] = (),
+        turn: asyncio.Lock | None = None,
     ) -> None:
+        self.turn = turn or asyncio.Lock()
         self.source, self._plan, self.call = source, plan, call
         self._watchers = watchers
         self.name, self.timeout_s, self.is_sync = call.name, call.timeout_s, call.is_sync

@@ -27,6 +27,7 @@ from gateway_lab.brokers.contract import (
 )
 from gateway_lab.config.plan import SourcePlan
 from gateway_lab.gateway.batcher import Batcher
+from gateway_lab.gateway.careful import Careful, crashed, put_off, recall
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Cause, decided_cause
 from gateway_lab.gateway.handler_lanes import HandlerLanes, Job, JobEnds
@@ -94,7 +95,8 @@ class Pump:
         self._create = create
         self._lanes = self._open_lanes(sinks)
         self._settlers = [Settler(source, self._settled) for source in sources]
-        ends = JobEnds(self._handled, self._failed)
+        ends = JobEnds(self._handled, self._failed, self._waits)
+        self._readers = sources
         try:
             async with asyncio.TaskGroup() as tasks:
                 settling = [tasks.create_task(each.run()) for each in self._settlers]
@@ -105,6 +107,7 @@ class Pump:
                 name = self._source.name
                 self._handlers = HandlerLanes(name, self._counters, ends, tasks.create_task)
                 if self.batching:
+                    self._window.hurry = self.batching.flush
                     running = self.batching.run(self.release, self._window, sinks, create)
                     sending.append(tasks.create_task(running))
                 reading = [
@@ -158,15 +161,17 @@ class Pump:
     # --- read, decide, send ---
 
     async def _read(self, number: int, source: Source) -> None:
+        careful = self._careful(source) if self._handling else None
         while True:
             limit = await self._window.room()
             batch = await source.read(limit)
-            held = Held(number, batch)
-            self._window.add(held)
-            self._count(batch)
-            if self._handling:
-                self._handle(held, self._handling)
+            if careful:
+                self._count(batch)
+                await careful.take(number, batch)
             else:
+                held = Held(number, batch)
+                self._window.add(held)
+                self._count(batch)
                 self._dispatch(held, range(len(batch.messages)), self._router.route, self._ways)
             if self.batching and self._window.fullness >= 1:
                 self.batching.look()
@@ -210,18 +215,40 @@ class Pump:
 
     # --- handle ---
 
-    def _handle(self, held: Held, handling: Handling) -> None:
+    def _careful(self, source: Source) -> Careful:
+        return Careful(source, self._window, self._required.turn, self._handle, self._condemn)
+
+    @property
+    def _required(self) -> Handling:
+        assert self._handling is not None  # noqa: S101 - a reload may not take it away
+        return self._handling
+
+    def _handle(self, held: Held) -> None:
         """Put the messages of a batch into the lanes of their handler."""
+        self._handlers.put(self._jobs(held))
+
+    def _jobs(self, held: Held) -> list[Job]:
         backoff, attempts = Backoff.of(self._source.retry), self._source.retry.attempts
-        self._handlers.put(
-            [
-                Job(held, index, self._ids(message), handling, self._ways, backoff, attempts)
-                for index, message in enumerate(held.batch.messages)
-            ]
-        )
+        handling = self._required
+        jobs = [
+            Job(held, index, self._ids(message), handling, self._ways, backoff, attempts)
+            for index, message in enumerate(held.batch.messages)
+        ]
+        recall(jobs, self._readers[held.reader].starts)
+        return jobs
 
     def _handled(self, job: Job, routed: Routed) -> None:
         self._dispatch(job.held, (job.index,), lambda _: routed, job.ways)
+        if self.batching:
+            self._window.stir()
+
+    def _waits(self, job: Job) -> None:
+        put_off(job, self._readers[job.held.reader].starts)
+        self._window.stir()
+
+    def _condemn(self, held: Held) -> None:
+        for job in self._jobs(held):
+            self._failed(job, crashed(job))
 
     def _failed(self, job: Job, cause: Cause) -> None:
         """Send a dead letter of a message whose handler failed."""

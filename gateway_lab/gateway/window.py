@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from gateway_lab.brokers.contract import Batch
@@ -32,9 +33,10 @@ class Held:
         pending: For each message the deliveries that are not confirmed.
         unsettled: How many messages are not settled.
         letters: Who writes their dead letters, if that is no longer who writes those of others.
+        waiting: How many of them no handler has begun, or wait for its next try.
     """
 
-    __slots__ = ("batch", "bytes", "letters", "pending", "reader", "unsettled")
+    __slots__ = ("batch", "bytes", "letters", "pending", "reader", "unsettled", "waiting")
 
     def __init__(self, reader: int, batch: Batch) -> None:
         self.reader, self.batch = reader, batch
@@ -42,6 +44,7 @@ class Held:
         self.pending = [0] * self.unsettled
         self.bytes = sum(map(_size, batch.messages))
         self.letters: LetterWriter | None = None
+        self.waiting = 0
 
 
 def _size(message: Message) -> int:
@@ -49,7 +52,11 @@ def _size(message: Message) -> int:
 
 
 class Window:
-    """The batches that are not done, in the order of reading."""
+    """The batches that are not done, in the order of reading.
+
+    Attributes:
+        hurry: Called while somebody waits until it is quiet: what can be finished now, is.
+    """
 
     def __init__(self, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
         self._max_messages, self._max_bytes = max_messages, max_bytes
@@ -57,6 +64,7 @@ class Window:
         self._messages = self._bytes = 0
         self._mean = FIRST_MEAN
         self._moved = asyncio.Event()
+        self.hurry: Callable[[], None] = lambda: None
 
     async def room(self) -> int:
         """Wait until there is room, and return how many messages to read at most."""
@@ -99,6 +107,22 @@ class Window:
             self._messages -= len(done.pending)
             self._bytes -= done.bytes
         self._moved.set()
+
+    def drop(self, held: Held) -> None:
+        """Let go of a batch that comes again."""
+        held.unsettled = held.waiting = 0
+        self.advance()
+
+    def stir(self) -> None:
+        """Let those look again who wait for a change."""
+        self._moved.set()
+
+    async def quiet(self) -> None:
+        """Wait until handlers and brokers have nothing under way, but for what waits."""
+        while any(each.unsettled > each.waiting for each in self._batches):
+            self.hurry()
+            self._moved.clear()
+            await self._moved.wait()
 
     async def empty(self) -> None:
         """Wait until everything is done."""
