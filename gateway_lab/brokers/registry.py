@@ -103,11 +103,9 @@ def connect(
             send what is not encrypted to another machine.
         MissingExtraError: The protocol's client library is not installed.
     """
-    url = _address(alias, protocol, environ)
+    url = broker_url(alias, protocol, environ)
     if url.startswith("memory://"):
         return MemoryBroker(alias, url, protocol, gateway=gateway, member=member)
-    if file := environ.get(password_variable(alias), "").strip():
-        url = with_password_file(alias, url, file)
     lease = _lease(protocol, environ)
     return _load(protocol)(alias, url, gateway=gateway, member=member, **lease)
 
@@ -138,6 +136,19 @@ def _lease(protocol: str, environ: Mapping[str, str]) -> dict[str, float]:
     reason = f"{LEASE_VARIABLE} is {written!r}, which is no duration"
     failure = Failure(FailureClass.CONFIGURATION, reason)
     raise BrokerError(failure, hint="it is written like 30s or 2m")
+
+
+def broker_url(alias: str, protocol: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the address of an alias as the environment has it, with the password of a file.
+
+    Raises:
+        BrokerError: Of class `configuration`: there is none, or the file cannot be read.
+    """
+    url = _address(alias, protocol, environ)
+    file = environ.get(password_variable(alias), "").strip()
+    if file and not url.startswith("memory://"):
+        return with_password_file(alias, url, file)
+    return url
 
 
 def _address(alias: str, protocol: str, environ: Mapping[str, str]) -> str:

@@ -7,8 +7,9 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from gateway_lab.brokers.contract import Broker, Sink, Source
 from gateway_lab.brokers.registry import connect
@@ -29,6 +30,8 @@ from gateway_lab.gateway.version import Version
 if TYPE_CHECKING:
     from fast_depends import Provider
 
+    from gateway_lab.gateway.app import GatewayApp
+    from gateway_lab.gateway.app_beside import Beside
     from gateway_lab.gateway.chain import MakeMiddleware
 
 _LOG: Final = logging.getLogger("gateway_lab.gateway")
@@ -100,6 +103,12 @@ class Gateway:
                 version.config, version.plan, counters, environ, watch, creates=create_channels
             )
 
+        def broker_at(alias: str, options: dict[str, Any]) -> Beside:
+            from gateway_lab.gateway.app_brokers import broker_at as made  # noqa: PLC0415
+
+            return made(config, alias, environ, options)
+
+        self._broker_at = broker_at
         self._connections = Connections(connection, creates=create_channels)
         self._batching = batching
         self._pumps: dict[str, Pump] = {}
@@ -143,6 +152,36 @@ class Gateway:
             GatewayLabError: No handler runs here, or the event cannot go to that target.
         """
         send(target, event)
+
+    @cached_property
+    def app(self) -> GatewayApp:
+        """The gateway as an application of FastStream: `faststream run module:gateway.app`.
+
+        Its hooks run around the gateway's start and stop; see docs/faststream.md.
+
+        Raises:
+            MissingExtraError: FastStream is not installed.
+        """
+        context, provider = self.handlers.context, self.handlers.provider
+        from gateway_lab.gateway.app import GatewayApp  # noqa: PLC0415 - loads FastStream
+
+        return GatewayApp(self, context=context, provider=provider)
+
+    def faststream_broker(self, alias: str, **options: Any) -> Any:
+        """Return a broker of FastStream at an alias's address, for subscribers beside the gateway.
+
+        `app` starts and stops it in a task of its own. What its subscribers do, and what is
+        published on it, is outside of what the gateway promises.
+
+        Args:
+            alias: A broker of the config; made anew at each call.
+            options: Of FastStream's broker, such as `middlewares`.
+
+        Raises:
+            ConfigError: There is no such alias, or FastStream has no such broker.
+            MissingExtraError: FastStream or its client is not installed.
+        """
+        return self.app.put_beside(self._broker_at(alias, options))
 
     @property
     def dependencies(self) -> Provider:

@@ -73,7 +73,7 @@ class Probes:
             return in_json(status, {"ready": is_ready, "sources": told})
         if path == "/metrics":
             kind = "text/plain; version=0.0.4; charset=utf-8"
-            return _answer(HTTPStatus.OK, kind, await self._metrics())
+            return in_kind(HTTPStatus.OK, kind, await self._metrics())
         return in_words(HTTPStatus.NOT_FOUND)
 
     async def _metrics(self) -> bytes:
@@ -99,15 +99,16 @@ def _state_of(source: SourceStats) -> dict[str, str]:
 
 def in_words(status: HTTPStatus) -> Answer:
     """Answer with a status, in words."""
-    return _answer(status, "text/plain; charset=utf-8", f"{status.phrase}\n".encode())
+    return in_kind(status, "text/plain; charset=utf-8", f"{status.phrase}\n".encode())
 
 
 def in_json(status: HTTPStatus, content: object) -> Answer:
     """Answer with a document."""
-    return _answer(status, "application/json", msgspec.json.encode(content) + b"\n")
+    return in_kind(status, "application/json", msgspec.json.encode(content) + b"\n")
 
 
-def _answer(status: HTTPStatus, kind: str, body: bytes) -> Answer:
+def in_kind(status: HTTPStatus, kind: str, body: bytes) -> Answer:
+    """Answer with a body of a content type."""
     headers = (
         ("Content-Type", kind),
         ("Content-Length", str(len(body))),
