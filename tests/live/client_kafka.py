@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Self
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -19,14 +21,16 @@ class KafkaClient:
     def __init__(self, url: str) -> None:
         servers = url.removeprefix("kafka://")
         self.settings: dict[str, Any] = {"bootstrap.servers": servers, "log_level": 0}
-        self.admin = AdminClient(self.settings)
-        self._producer = Producer({**self.settings, "acks": "all", "linger.ms": 5})
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        return AdminClient(self.settings)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        del self._producer, self.admin
+        self.__dict__.pop("admin", None)
 
     async def create(self, channels: Iterable[str], partitions: int = 4) -> None:
         # Captured messages keep their times: retention by time would take them at once.
@@ -57,15 +61,23 @@ class KafkaClient:
         await asyncio.to_thread(self._publish, channel, messages)
 
     def _publish(self, channel: str, messages: Sequence[Message]) -> None:
+        producer = Producer({**self.settings, "enable.idempotence": True, "linger.ms": 5})
+        failed: list[object] = []
+
+        def note(error: object, _: object) -> None:
+            if error:
+                failed.append(error)
+
         for chunk in chunks(messages):
             for each in chunk:
-                time = round(each.timestamp.timestamp() * 1_000) if each.timestamp else 0
+                at_ms = round(each.timestamp.timestamp() * 1_000) if each.timestamp else 0
                 headers: Any = list(each.headers)
-                self._producer.produce(
-                    channel, each.body, each.key, headers=headers, timestamp=time
-                )
-            self._producer.poll(0)
-        assert self._producer.flush(LIMIT_S) == 0
+                own: Any = {"headers": headers, "timestamp": at_ms, "on_delivery": note}
+                producer.produce(channel, each.body, each.key, **own)
+            while len(producer) > AT_ONCE:
+                producer.poll(0.1)
+        assert producer.flush(LIMIT_S) == 0
+        assert not failed, failed[0]
 
     async def count(self, channel: str) -> int:
         ends = await asyncio.to_thread(self._ends, channel)
@@ -73,13 +85,13 @@ class KafkaClient:
 
     def _ends(self, channel: str) -> dict[int, tuple[int, int]]:
         consumer = self._consumer("nobody")
-        partitions = self.admin.list_topics(timeout=LIMIT_S).topics[channel].partitions
-        places = [TopicPartition(channel, number) for number in partitions]
         try:
-            ends: list[Any] = [consumer.get_watermark_offsets(each, LIMIT_S) for each in places]
+            partitions = consumer.list_topics(channel, LIMIT_S).topics[channel].partitions
+            return {
+                number: _end(consumer, TopicPartition(channel, number)) for number in partitions
+            }
         finally:
             consumer.close()
-        return dict(zip(partitions, ends, strict=True))
 
     def _consumer(self, group: str) -> Consumer:
         own = {"group.id": group, "enable.auto.commit": False, "enable.partition.eof": True}
@@ -103,8 +115,8 @@ class KafkaClient:
             first = consumer.poll(LIMIT_S)
             assert first is not None, "Kafka does not answer"
             for message in (first, *consumer.consume(AT_ONCE, 0)):
-                if message.error():
-                    ends += 1
+                if error := message.error():
+                    ends += error.code() == KafkaError._PARTITION_EOF
                 else:
                     fetched[message.topic() or ""].append(_of_kafka(message))
         consumer.close()
@@ -112,6 +124,10 @@ class KafkaClient:
 
     async def left(self, group: str, channel: str) -> int:
         return await asyncio.to_thread(self._left, group, channel)
+
+    async def is_held(self, channel: str) -> bool:
+        del channel
+        return False
 
     def _left(self, group: str, channel: str) -> int:
         ends, consumer = self._ends(channel), self._consumer(group)
@@ -125,8 +141,22 @@ class KafkaClient:
         )
 
 
+def _end(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """Ask for as long as a server that has come back may need to lead its partitions."""
+    limit = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(place, LIMIT_S)
+        except KafkaException:
+            if time.monotonic() > limit:
+                raise
+            time.sleep(0.1)
+        else:
+            return low, high
+
+
 def _of_kafka(message: Any) -> Message:
     _, milliseconds = message.timestamp()
     headers = tuple((name, value or b"") for name, value in message.headers() or ())
-    time = datetime.fromtimestamp(milliseconds / 1_000, UTC)
-    return a_message(message.value(), message.key(), headers, time)
+    at = datetime.fromtimestamp(milliseconds / 1_000, UTC)
+    return a_message(message.value(), message.key(), headers, at)

@@ -73,6 +73,10 @@ class RabbitmqClient:
         del group
         return await self.count(channel)
 
+    async def is_held(self, channel: str) -> bool:
+        """Say whether it has consumers, be it ones that were killed a moment ago."""
+        return bool((await self.channel.queue_declare(channel, passive=True)).consumer_count)
+
 
 def _of_rabbitmq(delivered: DeliveredMessage) -> Message:
     table: dict[str, Any] = dict(delivered.header.properties.headers or {})

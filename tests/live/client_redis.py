@@ -8,12 +8,14 @@ from typing import Any, Self, cast
 from redis.asyncio import Redis
 
 from gateway_lab.messages.message import Message
-from tests.live.client_messages import Fetched, chunks, with_edge, without_edge
+from tests.live.client_messages import AT_ONCE, Fetched, chunks, with_edge, without_edge
 
 
 class RedisClient:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, body: str = "body") -> None:
+        """Take an address, and the field that holds a body."""
         self.connection = Redis.from_url(url)
+        self._body = body
 
     async def __aenter__(self) -> Self:
         await self.connection.ping()
@@ -34,7 +36,7 @@ class RedisClient:
         for chunk in chunks(messages):
             pipeline = self.connection.pipeline(transaction=False)
             for each in chunk:
-                fields: dict[Any, Any] = {} if each.body is None else {"body": each.body}
+                fields: dict[Any, Any] = {} if each.body is None else {self._body: each.body}
                 pipeline.xadd(channel, fields | with_edge(each))
             await pipeline.execute()
 
@@ -45,15 +47,28 @@ class RedisClient:
         return {each: await self._fetch(each) for each in channels}
 
     async def _fetch(self, channel: str) -> list[Message]:
-        entries = cast("Any", await self.connection.xrange(channel))
-        return [_of_redis(fields) for _, fields in entries]
+        found: list[Message] = []
+        start = b"-"
+        while page := await self._page(channel, start):
+            found += [self._message(fields) for _, fields in page]
+            start = b"(" + page[-1][0]
+        return found
+
+    async def _page(self, channel: str, start: bytes) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        page: Any = await self.connection.xrange(channel, start, count=AT_ONCE)
+        return cast("list[tuple[bytes, dict[bytes, bytes]]]", page)
+
+    def _message(self, fields: Mapping[bytes, bytes]) -> Message:
+        headers = {name.decode(): value for name, value in fields.items()}
+        return without_edge(headers.pop(self._body, None), headers)
 
     async def left(self, group: str, channel: str) -> int:
-        groups = cast("Any", await self.connection.xinfo_groups(channel))
-        [found] = [each for each in groups if each["name"] == group.encode()]
-        return int(found["pending"]) + int(found["lag"] or 0)
+        for each in cast("Any", await self.connection.xinfo_groups(channel)):
+            if each["name"] == group.encode():
+                unread = await self._page(channel, b"(" + each["last-delivered-id"])
+                return int(each["pending"]) + len(unread)
+        return await self.count(channel)
 
-
-def _of_redis(fields: Mapping[bytes, bytes]) -> Message:
-    headers = {name.decode(): value for name, value in fields.items()}
-    return without_edge(headers.pop("body", None), headers)
+    async def is_held(self, channel: str) -> bool:
+        del channel
+        return False

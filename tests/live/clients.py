@@ -7,6 +7,7 @@ They know nothing of connectors: what both got wrong in the same way would not b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol, Self
 
 from gateway_lab.messages.message import Message
@@ -36,7 +37,14 @@ class Client(Protocol):
         """Return all that channels hold now, in order; from RabbitMQ's they are taken out."""
 
     async def left(self, group: str, channel: str) -> int:
-        """Count what a group has not settled."""
+        """Count what a group has not settled: everything, if it has not begun.
+
+        Of what nobody has read in Redis, a page is counted at most: its own number is not to be
+        had, or wrong, once it has been restarted. RabbitMQ tells only what is handed to nobody.
+        """
+
+    async def is_held(self, channel: str) -> bool:
+        """Say whether somebody holds messages that `left` does not count."""
 
 
 class Connected(Client, Protocol):
@@ -57,13 +65,16 @@ CLIENTS: Mapping[str, Callable[[str], Connected]] = {
 
 
 class Fresh:
-    """A client that connects anew for each call: servers stop and start in between."""
+    """A client that connects anew for each call: servers stop and start in between.
 
-    def __init__(self, protocol: str, url: str) -> None:
-        self._protocol, self._url = protocol, url
+    Args:
+        make: Makes the client; left out: the usual one of the protocol.
+    """
 
-    def _client(self) -> Connected:
-        return CLIENTS[self._protocol](self._url)
+    def __init__(
+        self, protocol: str, url: str, make: Callable[[], Connected] | None = None
+    ) -> None:
+        self._client = make or partial(CLIENTS[protocol], url)
 
     async def create(self, channels: Iterable[str]) -> None:
         async with self._client() as client:
@@ -88,3 +99,7 @@ class Fresh:
     async def left(self, group: str, channel: str) -> int:
         async with self._client() as client:
             return await client.left(group, channel)
+
+    async def is_held(self, channel: str) -> bool:
+        async with self._client() as client:
+            return await client.is_held(channel)

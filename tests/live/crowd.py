@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway_lab.gateway.window import MAX_MESSAGES
 from gateway_lab.testing.server_process import Server
-from tests.live.bare import wait_until
+from tests.live.blocking import wait_until
 from tests.live.books import Books
 from tests.live.ledger import Bounds, Verdict
 from tests.live.script import MIXED, Script

@@ -21,8 +21,7 @@ from typing import Final
 
 from gateway_lab.gateway.window import MAX_MESSAGES
 from gateway_lab.testing.server_process import Server, dies_with_parent
-from tests.live.bare import bare, wait_until
-from tests.live.bare_kafka import BareKafka
+from tests.live.blocking import Blocking, wait_until
 from tests.live.ledger import Bounds, Ledger, Verdict
 from tests.live.script import LETTERS, OUT, PLAIN, Record, Script
 from tests.live.stage import GROUPS, LEASE, TRIES
@@ -227,8 +226,8 @@ class Ring:
         self._servers, self._script, self._lead, self._told = servers, script, lead, told
         self._name = f"ring-{os.getpid()}-{script.seed}"
         self._ledger = Ledger(script, {PLAIN: {OUT: ""}})
-        self._clients = {protocol: bare(server) for protocol, server in servers.items()}
-        self._kafka = BareKafka(servers["kafka"].url)
+        self._clients = {protocol: Blocking(server) for protocol, server in servers.items()}
+        self._kafka = self._clients["kafka"]
         began = time.time()
         for number, protocol in enumerate(PROTOCOLS):
             self._clients[protocol].create([f"{self._name}.{number}"])
@@ -268,14 +267,14 @@ class Ring:
             self._publish(arrived)
             for hop in self._hops:
                 hop.check()
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def _publish(self, arrived: int) -> None:
-        end = min(self._script.count, self._published + CHUNK)
-        while end > self._published and end - arrived <= self._lead:
+        end = min(self._script.count, arrived + self._lead)
+        if end >= self._published + CHUNK or end == self._script.count:
             records = self._script.records(self._published, end)
             self._ledger.acknowledge(self._kafka.publish(f"{self._name}.0", records))
-            self._published, end = end, min(self._script.count, end + CHUNK)
+            self._published = end
 
     def _arrived(self) -> int:
         return self._kafka.size(f"{self._name}.4")

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from gateway_lab.testing.server_process import Server, dies_with_parent
-from tests.live.bare import LIMIT_S, bare, wait_until
+from tests.live.blocking import Blocking, wait_until
 from tests.live.books import Books
+from tests.live.client_messages import LIMIT_S
 from tests.live.ledger import Bounds, Ledger, Verdict
 from tests.live.script import LETTERS, OUT, SECOND, WAYS, Record, Script
 
@@ -150,7 +151,7 @@ class Stage:
         self.folder.mkdir(parents=True)
         self.ledger = Ledger(script, ways)
         self._makes = makes
-        self._from, self._to = bare(source), bare(target)
+        self._from, self._to = Blocking(source), Blocking(target)
         self._from.create([self.channel("in")])
         self._to.create([self.channel(each) for each in makes])
         self.config = self.folder / "config.yaml"

@@ -136,7 +136,6 @@ def _metric(n: int, now: datetime) -> Message:
     return Message(body=json.dumps({"n": n}).encode(), key=key, timestamp=now, received=now)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("protocol", "place", "stored"),
     [
@@ -173,7 +172,6 @@ async def test_rows_are_stored_once_wherever_it_is_killed(
     assert sum(body["total"] for body in bodies.values()) == sum(range(NUMBER))
 
 
-@pytest.mark.timeout(180)
 async def test_messages_of_rabbitmq_without_names_are_stored_again_as_a_finding_warns(
     rabbitmq_server: RabbitmqServer, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:

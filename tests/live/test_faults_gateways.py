@@ -26,7 +26,7 @@ from tests.live.scene import LEASE_S, Scene, orders, paused
 STORM_S = float(os.environ.get("GATEWAY_LAB_STORM_S", "6"))
 TURN_S = 2.0
 
-pytestmark = [pytest.mark.broker, pytest.mark.anyio, pytest.mark.timeout(180 + STORM_S)]
+pytestmark = [pytest.mark.broker, pytest.mark.anyio, pytest.mark.timeout(300 + STORM_S)]
 
 
 @pytest.fixture(params=SERVERS)

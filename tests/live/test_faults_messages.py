@@ -23,7 +23,7 @@ from tests.live.scene import (
     until,
 )
 
-pytestmark = [pytest.mark.broker, pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.broker, pytest.mark.anyio]
 
 
 def server_of(request: pytest.FixtureRequest, protocol: str) -> Server:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gateway_lab.testing.server_process import Server
-from tests.live.bare import wait_until
-from tests.live.bare_redis import BareRedis
+from tests.live.blocking import Blocking, wait_until
 from tests.live.books import Books
 from tests.live.bridge import REDIS_FIELD, unwrap
 from tests.live.cases import bounds_of
+from tests.live.client_redis import RedisClient
+from tests.live.clients import Fresh
 from tests.live.ledger import Bounds
 from tests.live.script import MIXED, OUT, PLAIN, Script
 from tests.live.stage import Child, Stage
@@ -37,9 +39,10 @@ def plain_stage(folder: Path, source: Server, target: Server, makes: tuple[str, 
     return Stage(folder, source, target, script, ways=PLAINLY, makes=makes)
 
 
-def stored(stage: Stage) -> BareRedis:
+def stored(stage: Stage) -> Blocking:
     """Look at Redis as FastStream writes it."""
-    return BareRedis(stage.target.url, field=REDIS_FIELD)
+    url = stage.target.url
+    return Blocking(stage.target, Fresh("redis", url, partial(RedisClient, url, body=REDIS_FIELD)))
 
 
 def lost_by_bridge(stage: Stage) -> int:

@@ -41,7 +41,6 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[st
 
 @pytest.mark.broker
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_nothing_is_lost_on_the_way_round_when_each_gateway_is_killed(
     own_servers: Mapping[str, Server], tmp_path: Path
 ) -> None:
@@ -54,7 +53,6 @@ def test_nothing_is_lost_on_the_way_round_when_each_gateway_is_killed(
 
 @pytest.mark.broker
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_nothing_is_lost_on_the_way_round_when_brokers_are_killed_and_paused(
     own_servers: Mapping[str, Server], tmp_path: Path
 ) -> None:

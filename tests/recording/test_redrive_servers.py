@@ -25,7 +25,7 @@ from gateway_lab.testing.server_process import Server
 from tests.gateway.shop import header, order, settled, until
 from tests.live.clients import Fresh
 
-pytestmark = [pytest.mark.anyio, pytest.mark.broker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.broker]
 
 PROTOCOLS = ["kafka", "rabbitmq", "nats", "redis"]
 NUMBERS = count()
