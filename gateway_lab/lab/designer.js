@@ -93,6 +93,7 @@ class View {
       release: () => this.paintRelease(),
       code: () => this.paintCode(),
       status: () => this.paintStatus(),
+      hints: () => this.menu.known(),
     };
     this.listeners = Object.entries(painters).map(([name, paint]) => {
       paint();
@@ -614,7 +615,7 @@ class Menu {
     this.view = view;
     this.id = `gl-${Math.random().toString(36).slice(2)}`;
     this.element = h("ul", { className: "gl-menu", role: "listbox", id: this.id, hidden: true, "aria-label": "completions" });
-    this.field = null;
+    this.field = this.asked = null;
   }
 
   offerRules(field) {
@@ -649,10 +650,10 @@ class Menu {
   attach(field, find) {
     const isLine = field.tagName === "INPUT"; // a text of several lines is no combobox
     put(field, { ...(isLine ? { role: "combobox", "aria-expanded": "false" } : {}), "aria-autocomplete": "list", "aria-controls": this.id, autocomplete: "off" }, []);
-    field.addEventListener("input", () => this.open(field, find()));
+    field.addEventListener("input", () => this.ask(field, find));
     field.addEventListener("blur", () => this.close());
     field.addEventListener("keydown", (event) => {
-      if (event.ctrlKey && event.key === " ") this.open(field, find());
+      if (event.ctrlKey && event.key === " ") this.ask(field, find);
       else if (this.field === field) this.key(event);
       else if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); field.dispatchEvent(new Event("change")); }
     });
@@ -665,6 +666,16 @@ class Menu {
     else if (event.key === "Escape") this.close();
     else return;
     event.preventDefault();
+  }
+
+  ask(field, find) {
+    this.open(field, find());
+    this.asked = () => this.ask(field, find);
+  }
+
+  // What was asked for before completions were known is offered once they are.
+  known() {
+    if (this.field === null) this.asked?.();
   }
 
   open(field, offer) {
@@ -702,7 +713,7 @@ class Menu {
   close() {
     this.expanded(false);
     this.field?.removeAttribute("aria-activedescendant");
-    this.field = null;
+    this.field = this.asked = null;
     this.element.hidden = true;
   }
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import copy
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from html import escape
@@ -19,6 +19,7 @@ from gateway_lab.lab import pieces
 from gateway_lab.lab.completion import hints
 from gateway_lab.lab.draft import Draft
 from gateway_lab.lab.flows import diff_flow, replay_flow
+from gateway_lab.lab.later import Answers, Later
 from gateway_lab.lab.layout import to_svg
 from gateway_lab.offline.summary import Replay
 from gateway_lab.offline.text import html_table
@@ -106,7 +107,7 @@ class Designer(anywidget.AnyWidget):
             "release": self._release,
             "write": self._write,
         }
-        self._waiting: asyncio.TimerHandle | None = None
+        self._later = Later(self._rest, self._take)
         self._bars: tuple[Replay, Any] | None = None
         self._show()
         self.on_msg(self._heard)
@@ -121,8 +122,9 @@ class Designer(anywidget.AnyWidget):
     @config.setter
     def config(self, config: GatewayConfig) -> None:
         require_config(config)
-        self.draft.config = config
-        self._show()
+        with self._later.lock:
+            self.draft.config = config
+            self._show()
 
     @property
     def base(self) -> GatewayConfig:
@@ -141,8 +143,9 @@ class Designer(anywidget.AnyWidget):
 
     @window.setter
     def window(self, window: tuple[datetime | str, datetime | str] | None) -> None:
-        self.draft.window = window
-        self._show()
+        with self._later.lock:
+            self.draft.window = window
+            self._show()
 
     @property
     def history(self) -> tuple[str, ...]:
@@ -151,13 +154,15 @@ class Designer(anywidget.AnyWidget):
 
     def undo(self) -> None:
         """Go back a step."""
-        self.draft.undo()
-        self._show()
+        with self._later.lock:
+            self.draft.undo()
+            self._show()
 
     def redo(self) -> None:
         """Go forward a step."""
-        self.draft.redo()
-        self._show()
+        with self._later.lock:
+            self.draft.redo()
+            self._show()
 
     def to_code(self) -> str:
         """Return Python that makes the config from what was opened."""
@@ -174,8 +179,9 @@ class Designer(anywidget.AnyWidget):
             ConfigError: The config has an error, the file was changed meanwhile, or it cannot be
                 written.
         """
-        written = self.draft.write(path, replace=replace)
-        self._show()
+        with self._later.lock:
+            written = self.draft.write(path, replace=replace)
+            self._show()
         return written
 
     # --- what is shown ---
@@ -189,7 +195,7 @@ class Designer(anywidget.AnyWidget):
         self.problems = self._problems_at_once()
         self.flow = pieces.picture(replay_flow(draft.replay))
         self.why = self.release = self.code = None
-        self._in_a_pause(self._show_rest)
+        self._later.begin(after_s=PAUSE_S)
 
     def _problems_at_once(self) -> list[pieces.Json]:
         """Tell errors; warnings need proofs, and stay as they were until there is a pause."""
@@ -197,59 +203,60 @@ class Designer(anywidget.AnyWidget):
             return pieces.problems(self.draft)
         return [each for each in self.problems if each["severity"] != Severity.ERROR]
 
-    def _in_a_pause(self, work: Callable[[], None]) -> None:
-        """Work once no edit has come for a while; without an event loop nobody edits meanwhile."""
-        if self._waiting is not None:
-            self._waiting.cancel()
+    def _take(self, answer: Mapping[str, Any]) -> None:
+        """Show what was worked out; what was said meanwhile stays."""
+        for name, value in answer.items():
+            setattr(self, name, {**self.status, **value} if name == "status" else value)
+
+    def _rest(self) -> Answers:
+        """Work out what takes longer than counts, of the draft as it is now."""
+        return self._look_closer(copy.copy(self.draft))
+
+    def _look_closer(self, seen: Draft) -> Answers:
+        yield {"status": {"busy": "looking closer"}}
         try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            work()
-        else:
-            self._waiting = loop.call_later(PAUSE_S, work)
+            yield {"problems": pieces.problems(seen)}
+            yield {"samples": self._samples(seen)}
+            yield {"times": self._times(seen)}
+            if not self.hints:
+                yield {"hints": hints(seen.whole.config, seen.capture)}
+            if self.comparison is not None:
+                yield {"comparison": _comparison(seen)}
+            yield {"status": {"busy": None}}
+        except GatewayLabError as error:
+            yield {"status": _refusal(error.problem, error.hint)}
 
-    def _show_rest(self) -> None:
-        told = self.status
-        self.status = {**told, "busy": "looking closer"}
-        self.problems = pieces.problems(self.draft)
-        self._sample_again()
-        self.times = self._times()
-        if not self.hints:
-            self.hints = hints(self.draft.config, self.draft.capture)
-        self.status = told
-        if self.comparison is not None:
-            self._compare({"on": True})
-
-    def _times(self) -> pieces.Json | None:
+    def _times(self, seen: Draft) -> pieces.Json | None:
         """Tell the time chart; a window alone draws no bar anew."""
-        whole = self.draft.whole
-        if self._bars is None or self._bars[0] is not whole:
-            self._bars = (whole, pieces.bars(whole))
+        if self._bars is None or self._bars[0] is not seen.whole:
+            self._bars = (seen.whole, pieces.bars(seen.whole))
         bars = self._bars[1]
-        return None if bars is None else {**bars, "window": pieces.window(self.draft)}
+        return None if bars is None else {**bars, "window": pieces.window(seen)}
 
-    def _sample_again(self) -> None:
-        """Show the samples of the same flow, unless an edit has removed what was asked for."""
+    def _samples(self, seen: Draft) -> pieces.Json | None:
+        """Tell samples of the same flow, unless an edit has removed what was asked for."""
         if self._asked is None:
-            return
+            return None
         try:
-            self.samples = pieces.samples(self.draft, *self._asked)
+            return pieces.samples(seen, *self._asked)
         except ReplayError:
-            self.samples = self._asked = None
+            return None
 
     # --- what is heard ---
 
     def _heard(self, _: object, content: dict[str, Any], __: object) -> None:
         """Do what a view asks for; what cannot be is told, never raised."""
-        self.status = {**_QUIET, "busy": _BUSY.get(content.get("do", ""), "counting")}
-        try:
-            self._do(dict(content))
-            if self.status["busy"]:
-                self.status = dict(_QUIET)
-        except GatewayLabError as error:
-            self._refuse(error.problem, error.hint)
-        except (KeyError, TypeError, ValueError) as error:
-            self._refuse(f"this cannot be done: {type(error).__name__}", "")
+        with self._later.lock:
+            self.status = {**_QUIET, "busy": _BUSY.get(content.get("do", ""), "counting")}
+            try:
+                self._do(dict(content))
+                if self.status["busy"]:
+                    self.status = dict(_QUIET)
+            except GatewayLabError as error:
+                self.status = _refusal(error.problem, error.hint)
+            except (KeyError, TypeError, ValueError) as error:
+                self.status = _refusal(f"this cannot be done: {type(error).__name__}", "")
+            self._later.again(after_s=PAUSE_S)
 
     def _do(self, asked: dict[str, Any]) -> None:
         do = asked.pop("do")
@@ -262,9 +269,6 @@ class Designer(anywidget.AnyWidget):
 
     def _say(self, text: str) -> None:
         self.status = {**_QUIET, "said": text}
-
-    def _refuse(self, problem: str, hint: str) -> None:
-        self.status = {**_QUIET, "error": {"message": problem, "hint": hint}}
 
     def _type(self, asked: dict[str, Any]) -> None:
         self.draft.type(asked["method"], *asked["arguments"], **asked.get("changes", {}))
@@ -290,9 +294,7 @@ class Designer(anywidget.AnyWidget):
         if not asked["on"]:
             self.comparison = None
             return
-        self.status = {**_QUIET, "busy": _BUSY["compare"]}
-        found = self.draft.diff()
-        self.comparison = pieces.comparison(found, diff_flow(found, self.draft.config))
+        self.comparison = _comparison(self.draft)
         self._say(f"{self.comparison['changed']:,} deliveries differ from the base")
 
     def _show_code(self, asked: dict[str, Any]) -> None:
@@ -333,3 +335,12 @@ class Designer(anywidget.AnyWidget):
         image = f'<img alt="{escape(title)}" src="data:image/svg+xml;base64,{picture}">'
         tables = (html_table(each) for each in (self.replay.routes(), self.replay.targets()))
         return "\n".join([f"<p>{escape(title)}</p>", image, *tables])
+
+
+def _comparison(draft: Draft) -> pieces.Json:
+    found = draft.diff()
+    return pieces.comparison(found, diff_flow(found, draft.config))
+
+
+def _refusal(problem: str, hint: str) -> pieces.Json:
+    return {**_QUIET, "error": {"message": problem, "hint": hint}}

@@ -15,12 +15,25 @@ from playwright.sync_api import Locator, expect
 import gateway_lab as gl
 from tests.browser.jupyter import DESIGNER, Lab, jupyter_lab, opening
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser]
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "var" / "browser"
 NOTHING = "\N{EN DASH}"
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
+
+
+# Completions are not known until a file is there.
+WAITING = """
+import pathlib, time
+from gateway_lab.lab import designer as panel
+known = panel.hints
+def hints(*about):
+    while not pathlib.Path({go!r}).exists():
+        time.sleep(0.01)
+    return known(*about)
+panel.hints = hints
+"""
 
 
 # One server and one page for all tests here; it ends with the module, for while it runs no other
@@ -36,6 +49,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             "designer",
             opening(folder / "routes.yaml", folder / "hostile.ndjson"),
             opening(folder / "routes.yaml", capture, head=0),
+            WAITING.format(go=str(folder / "go"))
+            + opening(folder / "routes.yaml", capture, head=3_000),
         ]
         lab.open("designer.ipynb", *cells)
         yield lab
@@ -304,6 +319,24 @@ def test_writing_shows_the_difference_and_asks_when_the_file_changed(
     press(designer, "Replace their changes")
     expect(designer.get_by_role("status")).to_contain_text("written to")
     assert gl.read_config(file) == gl.read_config(ROOT / "data" / "business.yaml")
+
+
+def test_what_is_said_outlasts_a_closer_look_that_began_before_it(lab: Lab, file: Path) -> None:
+    """The opening goes on in one thread of the kernel while commands are done in another."""
+    shutil.copy(ROOT / "data" / "business.yaml", file)
+    go = file.parent / "go"
+    go.unlink(missing_ok=True)
+    lab.run(4)
+    designer = lab.designer
+    designer.get_by_label("by_priority/high is on").uncheck()
+    press(designer, "Write…")
+    designer.locator(".gl-release").get_by_role("button", name="Write", exact=True).click()
+    expect(designer.get_by_role("status")).to_contain_text("written to")
+    go.touch()
+    for key in ("Control+Home", *["ArrowRight"] * len("prio"), "Control+Space"):
+        condition(designer).press(key)
+    expect(designer.locator(".gl-menu li")).to_have_text(["priority"])
+    expect(designer.get_by_role("status")).to_contain_text("written to")
 
 
 def test_the_code_makes_the_config_again(designer: Locator) -> None:

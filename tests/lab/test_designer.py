@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 import gateway_lab as gl
 from gateway_lab.errors import CaptureError, ConfigError
+from gateway_lab.lab import pieces
 
 DATA = Path(__file__).parents[2] / "data"
 TRAITS = (
@@ -111,6 +114,79 @@ async def test_counts_do_not_wait_for_the_time_chart(
     assert designer.times != times
 
 
+LIMIT_S = 60
+
+
+class Gate:
+    """Stops a function until it is opened."""
+
+    def __init__(self, function: Any) -> None:
+        self.function, self.reached, self.open = function, threading.Event(), threading.Event()
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.reached.set()
+        assert self.open.wait(LIMIT_S)
+        return self.function(*arguments)
+
+
+@pytest.mark.anyio
+async def test_what_is_said_outlasts_work_that_began_before_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Notebooks hand messages to another thread than the one that opened the panel."""
+    monkeypatch.setattr("gateway_lab.lab.designer.PAUSE_S", 0)
+    gate = Gate(lambda *_: {"fields": []})
+    monkeypatch.setattr("gateway_lab.lab.designer.hints", gate)
+    config = gl.read_config(DATA / "business.yaml")
+    designer = gl.design(config, gl.scan_capture(DATA / "business.parquet").head(100))
+    assert await asyncio.to_thread(gate.reached.wait, LIMIT_S)
+    monkeypatch.setattr("gateway_lab.lab.designer.PAUSE_S", LIMIT_S)
+    file = tmp_path / "routes.yaml"
+
+    async def write() -> None:
+        ask(designer, "release", on=True, path=str(file))
+        ask(designer, "write", path=str(file))
+
+    await asyncio.to_thread(asyncio.run, write())
+    (opening,) = designer._later._tasks
+    gate.open.set()
+    await asyncio.wait_for(opening, LIMIT_S)
+    assert designer.status["said"] == f"written to {file}"
+    assert designer.release is None
+
+
+@pytest.mark.anyio
+async def test_what_was_worked_out_for_an_earlier_draft_is_not_shown(
+    designer: gl.Designer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway_lab.lab.designer.PAUSE_S", 0)
+    ask(designer, "compare", on=True)
+    gate = Gate(pieces.problems)
+    monkeypatch.setattr("gateway_lab.lab.pieces.problems", gate)
+    edit(designer, enabled=False)
+    assert await asyncio.to_thread(gate.reached.wait, LIMIT_S)
+    ask(designer, "compare", on=False)
+    shown, drawn = [], asyncio.Event()
+    designer.observe(lambda change: shown.append(change["new"]), "comparison")
+    designer.observe(lambda _: drawn.set(), "times")
+    gate.open.set()
+    await asyncio.wait_for(drawn.wait(), LIMIT_S)
+    assert shown == []
+
+
+def test_commands_of_two_threads_are_done_one_after_the_other(designer: gl.Designer) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        names = [f"t{number}" for number in range(20)]
+        changes = {"broker": "stream", "channel": "elsewhere"}
+        done = pool.map(
+            lambda name: ask(designer, "add_target", arguments=[name], changes=changes), names
+        )
+        list(done)
+    assert set(names) <= set(designer.config.targets)
+    assert designer.draft.at == len(names)
+    assert designer.document["digest"] == designer.config.digest
+
+
 def test_a_window_counts_less_and_all_of_it_comes_back(designer: gl.Designer) -> None:
     times = designer.times
     middle = times["from_ms"] + times["length"] * times["step_ms"] // 2
@@ -181,6 +257,19 @@ def test_completion_offers_fields_and_the_values_seen(designer: gl.Designer) -> 
     assert "'order_created'" in fields["event_type"]["values"]
     assert "settings.big_order" in designer.hints["settings"]
     assert "regexp_matches" in designer.hints["functions"]
+
+
+@pytest.mark.anyio
+async def test_completion_is_known_though_a_rule_is_wrong_from_the_first_key_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway_lab.lab.designer.PAUSE_S", 0)
+    config = gl.read_config(DATA / "business.yaml")
+    designer, known = gl.design(config, gl.scan_capture(DATA / "business.parquet")), asyncio.Event()
+    designer.observe(lambda _: known.set(), "hints")
+    edit(designer, when="prio")
+    await asyncio.wait_for(known.wait(), LIMIT_S)
+    assert "priority" in {each["path"] for each in designer.hints["fields"]}
 
 
 def test_completion_never_offers_private_values() -> None:

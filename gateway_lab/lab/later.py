@@ -1,0 +1,73 @@
+"""What takes longer than a person waits: done beside the event loop, dropped when it is old.
+
+A notebook may hand the messages of a panel to several threads, and cells to yet another. What
+they change together is changed under one lock, and what was worked out for an earlier state is
+never put in place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+Answers: TypeAlias = Iterator[Mapping[str, Any]]
+"""Names and values, as far as they are known; making the next may take its time."""
+
+
+class Later:
+    """Answers that come when they come; only those to the newest question count.
+
+    Attributes:
+        lock: Held while an answer is put in place; hold it to change anything else.
+    """
+
+    def __init__(
+        self, answers: Callable[[], Answers], take: Callable[[Mapping[str, Any]], None]
+    ) -> None:
+        """Prepare.
+
+        Args:
+            answers: Begins to answer, about things as they are then.
+            take: Puts an answer in place.
+        """
+        self.lock = threading.RLock()
+        self._answers, self._take = answers, take
+        self._turn, self._is_under_way = 0, False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, *, after_s: float) -> None:
+        """Drop what is under way and answer anew, after a pause; without an event loop, now."""
+        with self.lock:
+            self._turn += 1
+            self._is_under_way = True
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            for answer in self._answers():
+                self._take(answer)
+            self._is_under_way = False
+        else:
+            task = loop.create_task(self._work(self._turn, after_s))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def again(self, *, after_s: float) -> None:
+        """Begin anew if it is not done: something that answers may depend on has changed."""
+        if self._is_under_way:
+            self.begin(after_s=after_s)
+
+    async def _work(self, turn: int, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        answers: Answers | None = None
+        answer: Mapping[str, Any] | None = {}
+        while answer is not None:
+            with self.lock:
+                if turn != self._turn:
+                    return
+                self._take(answer)
+                answers = answers or self._answers()
+            answer = await asyncio.to_thread(next, answers, None)
+        with self.lock:
+            self._is_under_way = turn != self._turn
