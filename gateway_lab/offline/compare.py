@@ -15,11 +15,12 @@ from typing import TypeAlias
 
 import polars as pl
 
-from gateway_lab.captures.binding import Sources, bind
+from gateway_lab.captures.binding import Place, Sources, bind
 from gateway_lab.config.plan import Plan, RouterPlan, TargetPlan
 from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.combinations import combine
+from gateway_lab.offline.compare_handled import own_of, sent
 from gateway_lab.offline.decide import decide
 from gateway_lab.offline.deliveries import written_rows
 from gateway_lab.offline.handled import Handled
@@ -81,6 +82,20 @@ class Compared:
     find: Callable[[], pl.Series]
 
 
+def bound_by_old(pair: Pair, places: tuple[Place, ...], sources: Sources) -> dict[str, list[int]]:
+    """Bind the messages of a part as the old config does."""
+    told = {name: value for name, value in sources.items() if name in pair.old.sources}
+    return bind(pair.old.sources, places, told)
+
+
+def bound_by_new(pair: Pair, places: tuple[Place, ...], sources: Sources) -> dict[str, list[int]]:
+    """Bind sources that only the new config has; all others read what the old ones do."""
+    bound = bound_by_old(pair, places, sources)
+    told = {name: value for name, value in sources.items() if name in pair.new.sources}
+    later = bind(pair.new.sources, places, told)
+    return later | {pair.renamed(n): at for n, at in bound.items() if pair.renamed(n) in later}
+
+
 HandledPair: TypeAlias = tuple[Handled, Handled]
 """What is known of handlers, by the old config and by the new one."""
 
@@ -88,12 +103,7 @@ HandledPair: TypeAlias = tuple[Handled, Handled]
 def views(pair: Pair, part: Part, sources: Sources, handled: HandledPair) -> tuple[View, View]:
     """Look at a part with both configs; both bind as the old one does."""
     names = places_of(part).names
-    bound = bind(
-        pair.old.sources, names, {k: v for k, v in sources.items() if k in pair.old.sources}
-    )
-    told = {name: value for name, value in sources.items() if name in pair.new.sources}
-    later = bind(pair.new.sources, names, told)
-    later |= {pair.renamed(n): at for n, at in bound.items() if pair.renamed(n) in later}
+    bound, later = bound_by_old(pair, names, sources), bound_by_new(pair, names, sources)
     old = view(pair.old, part, sources={}, bound=bound, handled=handled[0])
     new = view(pair.new, part, sources={}, bound=later, handled=handled[1])
     return old, new
@@ -112,8 +122,9 @@ _Named: TypeAlias = tuple[str | None, str | None]
 """A name in the old and in the new config; None where it is not there."""
 
 
-_INVALID: _Named = (None, None)
-"""Stands for the invalid messages of a source: their dead letters have no router."""
+_OWN: _Named = (None, None)
+"""Stands for what a source does by itself: dead letters of invalid messages have no router, and
+what its handler ends and sends has none, either."""
 
 
 def _routers(pair: Pair) -> Iterator[tuple[_Named, _Named]]:
@@ -121,7 +132,7 @@ def _routers(pair: Pair) -> Iterator[tuple[_Named, _Named]]:
     for source in _paired(pair, pair.old.sources, pair.new.sources):
         before = pair.old.sources[source[0]].routers if source[0] else ()
         behind = pair.new.sources[source[1]].routers if source[1] else ()
-        yield source, _INVALID
+        yield source, _OWN
         for router in _paired(pair, before, behind):
             yield source, router
 
@@ -147,7 +158,7 @@ def _is_alike(pair: Pair, old: View, new: View, source: _Named, router: _Named) 
         return False
     if _seen(old, before.name) != _seen(new, behind.name):
         return False
-    if router == _INVALID:
+    if router == _OWN:
         return before.on_invalid == behind.on_invalid
     one, other = pair.old.routers.get(router[0] or ""), pair.new.routers.get(router[1] or "")
     if one is None or one != other:
@@ -160,6 +171,7 @@ def _is_alike(pair: Pair, old: View, new: View, source: _Named, router: _Named) 
 def _seen(seen: View, source: str) -> list[object]:
     """Name what a source's messages are, and how they are judged."""
     streams: list[object] = [each.key for each in seen.streams if each.source.name == source]
+    streams += [each.part.key for each in seen.handled if each.source == source]
     return [*streams, *(each.invalid.rows() for each in seen.untyped if each.source.name == source)]
 
 
@@ -197,7 +209,7 @@ def _side(seen: View, source: str | None, router: str | None, *, is_router: bool
     """Look at one config's half: a router, or what is invalid; empty where it has no such thing."""
     side = _Side(pl.zeros(seen.part.rows, dtype=pl.UInt32, eager=True), [])
     if source is not None and not is_router:
-        _note_invalid(side, seen, source)
+        _note_own(side, seen, source)
     elif source is not None and router is not None:
         for stream in seen.streams:
             if stream.source.name == source:
@@ -215,21 +227,24 @@ def _note_states(side: _Side, stream: Stream, router: RouterPlan) -> None:
         side.codes = side.codes.scatter(stream.judged.valid, codes)
 
 
-def _note_invalid(side: _Side, seen: View, source: str) -> None:
+def _note_own(side: _Side, seen: View, source: str) -> None:
+    """Note what a source does by itself: with invalid messages, and what its handler did."""
     is_dropped = seen.plan.sources[source].on_invalid == DROP
     outcome = Outcome.DROPPED if is_dropped else Outcome.DEAD_LETTERED
-    follows = Consequence(None, DROP if is_dropped else DEAD_LETTER, outcome, None)
-    side.found.append((Conclusion(Result.INVALID, (), (), (follows,)), None))
-    rows = [s.judged.invalid["row"] for s in seen.streams if s.source.name == source]
-    rows += [u.invalid["row"] for u in seen.untyped if u.source.name == source]
-    for each in rows:
-        side.codes = side.codes.scatter(each, 1)
+    refused = Consequence(None, DROP if is_dropped else DEAD_LETTER, outcome, None)
+    invalid = [s.judged.invalid["row"] for s in seen.streams if s.source.name == source]
+    invalid += [u.invalid["row"] for u in seen.untyped if u.source.name == source]
+    own: list[tuple[pl.Series, tuple[Consequence, ...]]] = [(rows, (refused,)) for rows in invalid]
+    own += [each for part in seen.handled if part.source == source for each in own_of(part)]
+    for rows, follows in own:
+        side.found.append((Conclusion(Result.INVALID, (), (), follows), None))
+        side.codes = side.codes.scatter(rows, len(side.found))
 
 
 def _compare_router(
     pair: Pair, old: View, new: View, source: _Named, router: _Named
 ) -> Iterator[Compared]:
-    is_router = router != _INVALID
+    is_router = router != _OWN
     before = _side(old, source[0], router[0], is_router=is_router)
     behind = _side(new, source[1], router[1], is_router=is_router)
     sizes = (len(before.found) + 1, len(behind.found) + 1)
@@ -243,7 +258,9 @@ def _compare_router(
         find = partial(_rows_in, combined.index, state)
         for way in _ways(pair, place, one, other, is_first=_is_first(pair, router)):
             plans = _plans(pair, source, way, one, other)
-            if plans is None:
+            if way.change is Change.SAME and way.router is None and way.old_route:
+                yield from _altered_sends(way, find(), (old, new))
+            elif plans is None:
                 yield Compared(way=way, count=count, find=find)
             else:
                 yield from _altered(way, find(), plans)
@@ -274,9 +291,14 @@ _Found: TypeAlias = "tuple[Conclusion, Stream | None] | None"
 
 
 def _ways(pair: Pair, place: Way, old: _Found, new: _Found, *, is_first: bool) -> Iterator[Way]:
-    """Pair up the deliveries of a message in a router."""
-    before = {pair.renamed(each.target): each for each in (old[0] if old else _NOTHING).deliveries}
-    behind = {each.target: each for each in (new[0] if new else _NOTHING).deliveries}
+    """Pair up the deliveries of a message in a router; a handler may send several to a target."""
+    before, behind = (
+        {
+            (renamed(each.target), place.router is None and each.route): each
+            for each in (found[0] if found else _NOTHING).deliveries
+        }
+        for found, renamed in ((old, pair.renamed), (new, str))
+    )
     gone = [each for target, each in before.items() if target not in behind]
     come = [each for target, each in behind.items() if target not in before]
     for target, each in before.items():
@@ -330,6 +352,21 @@ def _altered(way: Way, rows: pl.Series, plans: _Plans) -> Iterator[Compared]:
     is_content = _content(plans.old) != _content(plans.new)
     before = written_rows(plans.old, plans.before, rows, is_content=is_content)
     behind = written_rows(plans.new, plans.behind, rows, is_content=is_content)
+    return _parted(way, rows, before, behind)
+
+
+def _altered_sends(way: Way, rows: pl.Series, seen: tuple[View, View]) -> Iterator[Compared]:
+    """Part messages by what differs in what their handlers sent."""
+    old, new = seen
+    before = sent(old.handled, way.source, (way.old_route, way.old), rows)
+    behind = sent(new.handled, way.source, (way.new_route, way.new), rows)
+    return _parted(way, rows, before, behind)
+
+
+def _parted(
+    way: Way, rows: pl.Series, before: pl.DataFrame, behind: pl.DataFrame
+) -> Iterator[Compared]:
+    """Part rows by the columns in which two frames differ."""
     names = before.columns
     differs = pl.DataFrame([before[name].ne_missing(behind[name]).alias(name) for name in names])
     for flags, found in differs.with_columns(row=rows).partition_by(names, as_dict=True).items():

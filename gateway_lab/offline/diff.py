@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import polars as pl
 
+from gateway_lab.captures.binding import Sources
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.format import TIME
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.errors import ExpectationError, ReplayError, did_you_mean
-from gateway_lab.offline.compare import Change, Compared, HandledPair, Pair, Way, compare, views
+from gateway_lab.offline.compare import (
+    Change,
+    Compared,
+    HandledPair,
+    Pair,
+    Way,
+    bound_by_new,
+    bound_by_old,
+    compare,
+    views,
+)
 from gateway_lab.offline.documents import document_changes
 from gateway_lab.offline.lazily import lazily
 from gateway_lab.offline.parts import Part, parts_of
 from gateway_lab.offline.progress import watched
-from gateway_lab.offline.tasks import plan_for
+from gateway_lab.offline.rehearse import rehearse
+from gateway_lab.offline.tasks import handlers_for, plan_for
 from gateway_lab.offline.text import html_table
+from gateway_lab.routing.rehearsal import CanRehearse, GivenHandlers
 
 MESSAGES: dict[str, pl.DataType] = {
     "seq": pl.UInt64(),
@@ -41,6 +54,7 @@ def diff(
     *,
     rename: Mapping[str, str] | None = None,
     sources: Mapping[str, str | tuple[str, ...]] | None = None,
+    handlers: GivenHandlers | None = None,
 ) -> RouteDiff:
     """Compare two configs over the same messages.
 
@@ -54,9 +68,14 @@ def diff(
         capture: The messages.
         rename: Old name to new name, of sources, routers and targets that were only renamed.
         sources: Source name to `broker:channel`, for messages captured elsewhere.
+        handlers: A gateway, whose handlers run once, see `replay`; a second time only where the
+            new config judges what arrives or what they return otherwise, or changes a target
+            that they send to. What middlewares do to deliveries is not compared.
 
     Raises:
-        ReplayError: A config has errors, or `rename` names what the old config does not have.
+        ReplayError: A config has errors, or `rename` names what the old config does not have, or
+            a source that handlers handle; or handlers cannot run.
+        ConfigError: A function is registered for a source that declares no handler.
     """
     pair = Pair(
         old=plan_for(old, capture)[0],
@@ -64,14 +83,33 @@ def diff(
         rename=_checked(rename or {}, old, new),
     )
     parts = parts_of(capture)
+    told = dict(sources or {})
     handled: HandledPair = (None, None)
-    if capture.metadata.stage == "handled":
+    if handlers is not None:
+        handled = _rehearsed(pair, parts, handlers_for(handlers, capture), told)
+    elif capture.metadata.stage == "handled":
         handled = ("already", "already")
-    result = RouteDiff(old, new, capture, pair, parts, dict(sources or {}), handled)
+    result = RouteDiff(old, new, capture, pair, parts, told, handled)
     for ways in watched(map(result.count, parts), [part.rows for part in parts], "diff"):
         for way, count in ways.items():
             result.ways[way] = result.ways.get(way, 0) + count
     return result
+
+
+def _rehearsed(
+    pair: Pair, parts: Sequence[Part], handlers: CanRehearse, sources: Sources
+) -> HandledPair:
+    """Run handlers once, and again where the new config would have them do something else."""
+    old = rehearse(
+        pair.old, parts, handlers, lambda places: bound_by_old(pair, places.names, sources)
+    )
+    if renamed := sorted(old.sources & pair.rename.keys()):
+        problem = f"the source {renamed[0]} has a handler, which is registered under one name"
+        raise ReplayError(problem, hint="compare the new config without the new name")
+    new = rehearse(
+        pair.new, parts, handlers, lambda places: bound_by_new(pair, places.names, sources), old
+    )
+    return old, new
 
 
 def _checked(

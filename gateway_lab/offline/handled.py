@@ -145,6 +145,8 @@ class HandledCapture:
         stopped: Sources that would stop, with the reason.
         pieces: The files, by the key of a part and source.
         sent: The targets that the handlers of each source sent to.
+        bound: Which places a source read, by the key of a part and source.
+        known: What some of it was taken from, and whose files it needs.
     """
 
     plan: Plan
@@ -153,6 +155,8 @@ class HandledCapture:
     stopped: dict[str, str] = field(default_factory=dict)
     pieces: dict[tuple[Hashable, str], Pieces] = field(default_factory=dict)
     sent: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    bound: dict[tuple[Hashable, str], list[int]] = field(default_factory=dict)
+    known: HandledCapture | None = None
     folder: Path = field(default_factory=lambda: Path(mkdtemp(prefix="gateway-lab-handled-")))
 
     def __post_init__(self) -> None:
@@ -172,15 +176,25 @@ class HandledCapture:
         places = ((source, target) for target in self.sent[source])
         return all(self.plan.targets.get(each) == plan.targets.get(each) for each in places)
 
-    def begin(self, part: Part, source: str) -> Pieces:
+    def begin(self, part: Part, source: str, bound: list[int]) -> Pieces:
         """Begin to note what becomes of the messages of a source in a part."""
         pieces = self.pieces[part.key, source] = Pieces(folder=self.folder)
+        self.bound[part.key, source] = bound
         return pieces
+
+    def take(self, part: Part, source: str) -> None:
+        """Take over what is known of a source in a part."""
+        assert self.known is not None  # noqa: S101 - who takes knows from what
+        key = (part.key, source)
+        self.pieces[key], self.bound[key] = self.known.pieces[key], self.known.bound[key]
+        self.sent[source] = self.known.sent[source]
+        if source in self.known.stopped:
+            self.stopped[source] = self.known.stopped[source]
 
     def of(self, part: Part, source: str) -> HandledPart:
         """Return what became of the messages of a source in a part."""
         pieces = self.pieces[part.key, source]
-        key = (str(self.folder), source, part.key)
+        key = (str(pieces.folder), source, part.key)
         return CACHE.get(("handled", *key), lambda: self._read(part, source, pieces, key))
 
     def _read(

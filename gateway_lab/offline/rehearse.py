@@ -40,22 +40,54 @@ Bind: TypeAlias = Callable[[Places], Mapping[str, list[int]]]
 
 
 def rehearse(
-    plan: Plan, parts: Sequence[Part], handlers: CanRehearse, bind: Bind
+    plan: Plan,
+    parts: Sequence[Part],
+    handlers: CanRehearse,
+    bind: Bind,
+    known: HandledCapture | None = None,
 ) -> HandledCapture:
     """Run handlers over the parts of a capture.
+
+    Args:
+        plan: The config.
+        parts: Of the capture.
+        handlers: What is registered.
+        bind: Says what each source reads.
+        known: What the same handlers made of the same parts before, by another config: of sources
+            for which they would do the same now, they do not run again.
 
     Raises:
         ConfigError: A function is registered for a source that declares no handler.
         CaptureError: There is no room for what they return.
     """
     with handlers.rehearse(plan) as rehearsal:
-        handled = HandledCapture(plan, rehearsal.sources, publishes=rehearsal.publishes)
-        if rehearsal.sources:
+        handled = HandledCapture(
+            plan, rehearsal.sources, publishes=rehearsal.publishes, known=known
+        )
+        taken = {name for name in handled.sources if _is_known(handled, parts, name, bind)}
+        for part in parts:
+            for source in taken:
+                handled.take(part, source)
+        if running := handled.sources - taken:
             sizes = [rows for part in parts for chunk in part.chunks() for rows in _steps(chunk)]
-            works = (_Work(handled, rehearsal, part, bind) for part in parts)
+            works = (
+                _Work(handled, rehearsal, running, part, bind(places_of(part))) for part in parts
+            )
             steps = chain.from_iterable(work.steps() for work in works)
             deque(watched(steps, sizes, "handlers", is_slow=True), maxlen=0)
     return handled
+
+
+def _is_known(handled: HandledCapture, parts: Sequence[Part], source: str, bind: Bind) -> bool:
+    """Say whether a source would be handled as it was before."""
+    known = handled.known
+    return (
+        known is not None
+        and known.fits(handled.plan, source)
+        and all(
+            known.bound.get((part.key, source)) == bind(places_of(part))[source] for part in parts
+        )
+    )
 
 
 def _steps(chunk: Part) -> Iterator[int]:
@@ -67,17 +99,21 @@ class _Work:
     """One part on its way through the handlers."""
 
     def __init__(
-        self, handled: HandledCapture, rehearsal: Rehearsal, part: Part, bind: Bind
+        self,
+        handled: HandledCapture,
+        rehearsal: Rehearsal,
+        running: frozenset[str],
+        part: Part,
+        bound: Mapping[str, list[int]],
     ) -> None:
         self._handled, self._rehearsal, self._part = handled, rehearsal, part
         places = places_of(part)
-        bound = bind(places)
         self._readers = [
-            tuple(name for name, at in bound.items() if number in at and name in rehearsal.sources)
+            tuple(name for name, at in bound.items() if number in at and name in running)
             for number in range(len(places.names))
         ]
         self._index = places.index
-        self._pieces = {source: handled.begin(part, source) for source in rehearsal.sources}
+        self._pieces = {name: handled.begin(part, name, bound[name]) for name in running}
 
     def steps(self) -> Iterator[None]:
         """Handle all messages, some at each step."""

@@ -173,8 +173,18 @@ def make_run(
     executor: Executor | None = None,
     sources: Mapping[str, str | tuple[str, ...]] | None = None,
     handlers: GivenHandlers | None = None,
+    known: HandledCapture | None = None,
 ) -> tuple[Run, tuple[Finding, ...]]:
     """Prepare a run, and give the findings of its config; handlers run now.
+
+    Args:
+        config: The config.
+        capture: The messages.
+        executor: See `replay`, likewise `sources` and `handlers`.
+        sources: Where to find a source's messages.
+        handlers: What is registered.
+        known: What they made of this capture by another config, `Run.handled`: they run again
+            only on sources for which they would do something else.
 
     Raises:
         ReplayError: The config has errors, or `sources` names what it does not have; handlers
@@ -193,7 +203,7 @@ def make_run(
         raise ReplayError("handlers run in this process alone", hint="leave out executor=")
     registered = handlers_for(handlers, capture)
     bound = partial(_bound, plan, told)
-    return replace(run, handled=rehearse(plan, parts, registered, bound)), findings
+    return replace(run, handled=rehearse(plan, parts, registered, bound, known)), findings
 
 
 def handlers_for(handlers: GivenHandlers, capture: Capture) -> CanRehearse:
