@@ -22,7 +22,8 @@ import polars as pl
 from gateway_lab.brokers.memory.server import MemoryServer, server_at
 from gateway_lab.brokers.variables import address_variable
 from gateway_lab.config.gateway_config import GatewayConfig
-from gateway_lab.gateway.counters import RouterStats, SourceStats, Stats, WayStats
+from gateway_lab.errors import GatewayLabError
+from gateway_lab.gateway.counters import RouterStats, SourceStats, State, Stats, WayStats
 from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.messages.books import Outcome
 
@@ -58,7 +59,8 @@ async def settled(gateway: Gateway, messages: int, *, limit_s: float = 60.0) -> 
     """Wait until a gateway has settled so many messages since its start.
 
     Raises:
-        TimeoutError: It did not within the limit; `sources(gateway.stats())` may say why.
+        GatewayLabError: A source cannot go on; the text says why.
+        TimeoutError: It did not within the limit.
     """
     async with asyncio.timeout(limit_s):
         while _settled(gateway) < messages:  # noqa: ASYNC110 - books ring no bell
@@ -66,7 +68,11 @@ async def settled(gateway: Gateway, messages: int, *, limit_s: float = 60.0) -> 
 
 
 def _settled(gateway: Gateway) -> int:
-    return sum(each.settled for each in gateway.stats().sources)
+    sources = gateway.stats().sources
+    for each in sources:
+        if each.state is State.RED:
+            raise GatewayLabError(f"the source {each.source} is red: {each.reason}")
+    return sum(each.settled for each in sources)
 
 
 def sources(stats: Stats) -> pl.DataFrame:

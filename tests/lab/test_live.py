@@ -55,6 +55,15 @@ async def test_waiting_for_what_does_not_come_ends() -> None:
             await gl.live.settled(gateway, 1, limit_s=0.05)
 
 
+@pytest.mark.anyio
+async def test_waiting_for_a_source_that_cannot_go_on_says_why() -> None:
+    config = gl.read_config(DATA / "business.yaml")
+    brokers = gl.live.embedded(config)
+    async with gl.Gateway(config, environ=brokers.environ) as gateway:
+        with pytest.raises(gl.GatewayLabError, match="business is red: .*there is no channel"):
+            await gl.live.settled(gateway, 1)
+
+
 def test_the_frames_of_nothing_have_their_columns() -> None:
     stats = Stats(sources=(), routers=(), ways=())
     frames = [gl.live.sources(stats), gl.live.routers(stats), gl.live.ways(stats)]
