@@ -60,7 +60,7 @@ async def test_waiting_for_a_source_that_cannot_go_on_says_why() -> None:
     config = gl.read_config(DATA / "business.yaml")
     brokers = gl.live.embedded(config)
     async with gl.Gateway(config, environ=brokers.environ) as gateway:
-        with pytest.raises(gl.GatewayLabError, match="business is red: .*there is no channel"):
+        with pytest.raises(gl.GatewayLabError, match=r"business is red: .*there is no channel"):
             await gl.live.settled(gateway, 1)
 
 
