@@ -22,6 +22,8 @@ messages choose
 `gateway-lab run routes.yaml --workers 2 --member blue --port 9100`  two processes, and
 http://127.0.0.1:9100/readyz and /metrics
 
+`gateway-lab run users.yaml --app users:gateway`  with the handlers that users.py registers
+
 `gateway-lab run routes.yaml --record monday/`  a capture of all that comes, to replay
 
 `gateway-lab run routes.yaml --shadow new.yaml`  what another config would do otherwise
@@ -68,6 +70,10 @@ def run(
             "and no other's.",
         ),
     ] = "",
+    app: Annotated[
+        str,
+        Option(metavar="MODULE:GATEWAY", help="Run the handlers, hooks and brokers of a module."),
+    ] = "",
 ) -> None:
     """Run a config until it is told to stop: at least once, nothing lost.
 
@@ -87,6 +93,7 @@ def run(
         disagreements=disagreements,
         port=port,
         member=_member(member),
+        app=app,
     )
     _refuse_together(asked)
     from gateway_lab.cli.run_live import run_live  # noqa: PLC0415 - `--help` needs none of it

@@ -20,3 +20,4 @@ class Asked:
     disagreements: Path | None
     port: int | None
     member: str
+    app: str

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Final, NoReturn, Protocol, Self, TypeAlias
 
@@ -20,6 +21,7 @@ from gateway_lab.cli.run_logs import json_logs
 from gateway_lab.cli.run_table import LiveTable
 from gateway_lab.cli.worker import COMMAND
 from gateway_lab.errors import GatewayLabError
+from gateway_lab.gateway.app_gateway import AppGateway, find_gateway
 from gateway_lab.gateway.counters import State, Stats
 from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.gateway.health import Health
@@ -86,7 +88,10 @@ def run_live(asked: Asked) -> bool:
 
 
 def _made(asked: Asked, config: gl.GatewayConfig, beside: Beside) -> Running:
+    host = find_gateway(asked.app) if asked.app else None
     if asked.workers > 1:
+        if host:
+            host.handlers.agree(config)  # before any worker starts
         return Workers(
             config,
             asked.workers,
@@ -95,8 +100,10 @@ def _made(asked: Asked, config: gl.GatewayConfig, beside: Beside) -> Running:
             member=asked.member,
             record=None if asked.record is None else str(asked.record),
             shows_private=asked.show_private,
+            app=asked.app,
         )
-    return Gateway(
+    make = partial(AppGateway, host) if host else Gateway
+    return make(
         config,
         create_channels=asked.create_channels,
         member=asked.member and f"{asked.member}-0",

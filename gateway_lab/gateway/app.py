@@ -151,8 +151,7 @@ class GatewayApp(FastStream):
         told = "; ".join(f"source {each.source} is red: {each.reason}" for each in red)
         _LOG.error("no source runs any more%s", f": {told}" if told else "")
         self._is_red = bool(red)
-        if not self._beside:
-            super().exit()
+        super().exit()
 
     @asynccontextmanager
     async def _lifespan(self, **_: Any) -> AsyncIterator[None]:

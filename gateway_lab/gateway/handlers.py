@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from gateway_lab.routing.rehearsal import Rehearsal
 
 if TYPE_CHECKING:  # FastStream is loaded with the first handler or middleware
     from fast_depends import Provider
+    from faststream import ContextRepo
 
     from gateway_lab.gateway.chain import Chain, MakeMiddleware
     from gateway_lab.gateway.injection import Function, Injector
@@ -45,6 +47,7 @@ class Handlers:
         self._registered: dict[str, _Registered] = {}
         self._middlewares = tuple(middlewares)
         self._watchers: list[Watcher] = []
+        self._turn = asyncio.Lock()
         if middlewares:
             _ = self._chain  # it refuses what is no middleware
 
@@ -91,7 +94,8 @@ class Handlers:
         if missing := sorted(declared - self._registered.keys()):
             raise ConfigError(
                 f"no function is registered for the handler of {', '.join(missing)}",
-                hint=f"register it: @gateway.handler({missing[0]!r})",
+                hint=f"register it, @gateway.handler({missing[0]!r}), and name its module to "
+                "`gateway-lab run`: --app MODULE:GATEWAY",
             )
         if more := sorted(self._registered.keys() - declared):
             raise _undeclared(more)
@@ -113,7 +117,7 @@ class Handlers:
             chain=self._chain,
             timeout_s=registered.timeout_s if registered else None,
         )
-        return Handling(plan, source, call, watchers)
+        return Handling(plan, source, call, watchers, self._turn)
 
     def watch(self, watcher: Watcher) -> None:
         """Show a watcher each message that comes to routers, as its handler left it."""
@@ -147,6 +151,11 @@ class Handlers:
     def provider(self) -> Provider:
         """Knows the dependencies of all handlers; see `Gateway.dependencies`."""
         return self._injector.provider
+
+    @property
+    def context(self) -> ContextRepo:
+        """What `Context` reads; see `Gateway.app`."""
+        return self._injector.context
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:

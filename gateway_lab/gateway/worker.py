@@ -17,6 +17,7 @@ from typing import Final, TypeAlias, assert_never
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError, GatewayLabError
+from gateway_lab.gateway.app_gateway import AppGateway, find_gateway
 from gateway_lab.gateway.gateway import Gateway, Wrap
 from gateway_lab.gateway.log_lines import line_of, logging_to, place_of
 from gateway_lab.gateway.tuning import tune
@@ -70,8 +71,7 @@ async def serve(number: int, wrapped: Wrapped) -> None:
     try:
         config = _config(begin.text)
         with logging_to(log), wrapped(begin, config) as wrap:
-            gateway = Gateway(config, create_channels=begin.creates, member=begin.member, wrap=wrap)
-            await _Worker(gateway, reader, tell).run()
+            await _Worker(_gateway(begin, config, wrap), reader, tell).run()
             await asyncio.sleep(0)  # the last lines of the log
     except GatewayLabError as error:
         tell(Refused(str(error)))
@@ -81,6 +81,20 @@ async def serve(number: int, wrapped: Wrapped) -> None:
     with suppress(ConnectionError):
         writer.close()
         await writer.wait_closed()
+
+
+def _gateway(begin: Begin, config: GatewayConfig, wrap: Wrap) -> Gateway:
+    """Make what a worker runs, with the functions of a user's module if it is told one."""
+    if begin.app:
+        return AppGateway(
+            find_gateway(begin.app),
+            config,
+            number=begin.number,
+            create_channels=begin.creates,
+            member=begin.member,
+            wrap=wrap,
+        )
+    return Gateway(config, create_channels=begin.creates, member=begin.member, wrap=wrap)
 
 
 class _Worker:

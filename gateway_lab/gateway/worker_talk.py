@@ -33,6 +33,7 @@ class Begin(msgspec.Struct, tag=True, frozen=True):
         creates: Whether to create channels that are missing.
         record: Where to record to; None: nowhere.
         shows_private: Whether what is recorded has private values as they are.
+        app: `module:gateway` whose functions run in it; empty: none do.
     """
 
     text: Text
@@ -41,6 +42,7 @@ class Begin(msgspec.Struct, tag=True, frozen=True):
     creates: bool = False
     record: str | None = None
     shows_private: bool = False
+    app: str = ""
 
 
 class Prepare(msgspec.Struct, tag=True, frozen=True):

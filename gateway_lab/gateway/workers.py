@@ -67,6 +67,7 @@ class Workers:
         member: As for `Gateway`; a worker's name is this and its number.
         record: Where workers record to; None: nowhere.
         shows_private: Whether what they record has private values as they are.
+        app: `module:gateway` that each worker imports; empty: none.
 
     Raises:
         ConfigError: The config has an error, or cannot be run by several processes.
@@ -84,11 +85,17 @@ class Workers:
         member: str = "",
         record: str | None = None,
         shows_private: bool = False,
+        app: str = "",
     ) -> None:
         self._version = Version.of(config)
         _require_sharing(self._version, environ)
         begin = Begin(
-            _text(config), 0, creates=create_channels, record=record, shows_private=shows_private
+            _text(config),
+            0,
+            creates=create_channels,
+            record=record,
+            shows_private=shows_private,
+            app=app,
         )
         self._seats = [
             _Seat(
