@@ -23,15 +23,16 @@ class Payment(BaseModel):
 
     payment_id: str = Field(min_length=1)
     amount: float = Field(gt=0)
+    currency: Literal["EUR", "USD", "GBP"] = "EUR"
     should_fail: bool = False
 
 
 class Receipt(BaseModel):
-    """What was paid."""
+    """What was paid, or waits for somebody who changes money."""
 
     payment_id: str
     amount: float
-    status: Literal["booked", "pending"] = "booked"
+    status: Literal["booked", "pending"]
 
 
 class PaymentError(Exception):
@@ -67,7 +68,8 @@ async def book(payment: Payment, today: Annotated[Terms, Depends(terms)]) -> Rec
         raise PaymentError("the bank says no")
     if payment.amount > today.most:
         raise PaymentError(f"more than {today.most:g}")
-    return Receipt(payment_id=payment.payment_id, amount=payment.amount)
+    status = "booked" if payment.currency == "EUR" else "pending"
+    return Receipt(payment_id=payment.payment_id, amount=payment.amount, status=status)
 
 
 LOOKS = {
@@ -79,6 +81,7 @@ PAYMENTS = [
     Payment(payment_id="p-2", amount=1_500),
     Payment(payment_id="p-3", amount=99, should_fail=True),
     Payment(payment_id="p-4", amount=1_000),
+    Payment(payment_id="p-5", amount=70, currency="USD"),
 ]
 
 
@@ -93,8 +96,8 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
         await live.redrive(gl.Wish(to_source=True, wait_s=3))
         second = [each for each in await live.arrived() if each not in first]
     return {
-        "receipts": frame(first),
+        "arrived": frame(first),
         "dead letters": letters(first),
-        "receipts of the redrive": frame(second),
-        "dead letters of the redrive": letters(second),
+        "arrived after the redrive": frame(second),
+        "dead letters after the redrive": letters(second),
     }

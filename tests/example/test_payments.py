@@ -10,8 +10,8 @@ from tests.example.stages import on
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker]
 LETTER = ["channel", "class", "reason", "attempts", "body"]
-OVER = '{"payment_id":"p-2","amount":1500.0,"should_fail":false}'
-FAILS = '{"payment_id":"p-3","amount":99.0,"should_fail":true}'
+OVER = '{"payment_id":"p-2","amount":1500.0,"currency":"EUR","should_fail":false}'
+FAILS = '{"payment_id":"p-3","amount":99.0,"currency":"EUR","should_fail":true}'
 
 
 async def test_what_cannot_be_booked_is_tried_three_times_and_sent_back_by_one_call(
@@ -19,14 +19,18 @@ async def test_what_cannot_be_booked_is_tried_three_times_and_sent_back_by_one_c
 ) -> None:
     with on(payments.gateway.config, kafka_server, rabbitmq_server) as stage:
         frames = await payments.run(stage)
-    assert sorted(frames["receipts"]["key"]) == ["p-1", "p-4"]
+    assert sorted(frames["arrived"].select("channel", "key").rows()) == [
+        ("payment-receipts", "p-1"),
+        ("payment-receipts", "p-4"),
+        ("payment.pending", "p-5"),
+    ]
     refused = ("payment-dead-letter", "handler", "book: PaymentError: the bank says no", "3", FAILS)
     assert sorted(frames["dead letters"].select(LETTER).rows()) == [
         ("payment-dead-letter", "handler", "book: PaymentError: more than 1000", "3", OVER),
         refused,
     ]
     assert frames["dead letters"]["last"].str.to_datetime().is_not_null().all()
-    assert frames["receipts of the redrive"]["body"].to_list() == [
+    assert frames["arrived after the redrive"]["body"].to_list() == [
         '{"payment_id":"p-2","amount":1500.0,"status":"booked"}'
     ]
-    assert frames["dead letters of the redrive"].select(LETTER).rows() == [refused]
+    assert frames["dead letters after the redrive"].select(LETTER).rows() == [refused]
