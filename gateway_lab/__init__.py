@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gateway_lab.events.pydantic_model import event_type as event_type
     from gateway_lab.findings import Finding as Finding
     from gateway_lab.findings import Findings as Findings
+    from gateway_lab.gateway.asyncapi import asyncapi as asyncapi
     from gateway_lab.gateway.gateway import Gateway as Gateway
     from gateway_lab.gateway.store_cost import measure_store as measure_store
     from gateway_lab.lab import figures as figures
@@ -77,6 +78,7 @@ _HOMES = {
     "StoreCost": "batches.cost",
     "Tap": "recording.tap",
     "Wish": "recording.redrive",
+    "asyncapi": "gateway.asyncapi",
     "check": "offline.check",
     "check_expectations": "offline.expectations",
     "design": "lab.designer",
