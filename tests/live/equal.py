@@ -200,8 +200,10 @@ class Stage:
         urls: Mapping[str, str],
         clients: Mapping[str, Client],
         folder: Path,
+        make: Callable[..., Gateway] = Gateway,
     ) -> None:
         self.config, self.clients, self._folder = config, clients, folder
+        self._make = make
         self.environ = {f"GATEWAY_BROKER_{alias.upper()}_URL": url for alias, url in urls.items()}
         self.tapped = folder / "tapped.parquet"
         self.stats: Stats | None = None
@@ -216,7 +218,7 @@ class Stage:
         Returns:
             What the replay says of them.
         """
-        told = replay(self.config, capture_of(messages, self._folder / "published.parquet"))
+        told = self.replay(capture_of(messages, self._folder / "published.parquet"))
         read = {(each.broker, each.channel) for each in messages}
         self._created = {*read, *places(told)}
         for broker, channels in by_broker(self._created).items():
@@ -234,13 +236,13 @@ class Stage:
     async def run(self, number: int) -> None:
         """Run the gateway with a tap until it has settled so many messages, then stop it cleanly."""
         with unmasked(), Tap(self.config, self.tapped) as tap:
-            async with Gateway(self.config, environ=self.environ, wrap=tap.wrap) as gateway:
+            async with self._make(self.config, environ=self.environ, wrap=tap.wrap) as gateway:
                 await until_settled(gateway, number)
         self.stats = gateway.stats()
 
     async def compare(self) -> Replay:
         """Compare what arrived with the replay of what the tap saw, and return that."""
-        told = replay(self.config, scan_capture(self.tapped))
+        told = self.replay(scan_capture(self.tapped))
         there = await self.arrived(places(told))
         messages = captured(told.capture)
         ids = identify(messages, there, self._sources())
@@ -251,6 +253,11 @@ class Stage:
         there = [each if each.id in known else each._replace(id=UNKNOWN) for each in there]
         difference(Counter(there), should)
         return told
+
+    def replay(self, capture: Capture) -> Replay:
+        """Replay with what a gateway has registered, one that never ran."""
+        handlers = self._make(self.config).handlers if self._make is not Gateway else None
+        return replay(self.config, capture, handlers=handlers)
 
     def _sources(self) -> dict[Place, str]:
         """Return what reads each channel."""
