@@ -1,0 +1,90 @@
+"""A handler that ends its process at one message, on real servers: restarted until that is over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway_lab.messages.message import Message
+from tests.gateway.crashing_child import CULPRIT
+from tests.gateway.shop import header, number_of
+from tests.live.clients import Fresh
+
+pytestmark = [pytest.mark.anyio, pytest.mark.broker]
+
+NUMBER = 100
+LIMIT_S = 60
+CONFIG = """
+gateway_lab: 1
+name: NAME
+brokers: {here: PROTOCOL}
+events:
+  Order: {type: object, required: [n], properties: {n: {type: integer}}}
+sources:
+  orders: {broker: here, channel: NAME-in, event: Order, handler: {returns: Order}}
+targets:
+  out: {broker: here, channel: NAME-out}
+routers:
+  all: {source: orders, match: all, routes: [{name: all, to: [out]}], unmatched: drop}
+retry: {attempts: 3, initial: 1ms}
+dead_letter: {broker: here, channel: NAME-dead}
+"""
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("protocol", "reason"),
+    [
+        ("kafka", "pay was at work on it when a process died, 5 times"),
+        ("redis", "pay may have been at work on it when a process died, 5 times"),
+        ("rabbitmq", "pay may have been at work on it when a process died, 5 times"),
+    ],
+)
+async def test_a_message_that_ends_its_process_is_a_dead_letter_after_five_ends(
+    protocol: str, reason: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = request.getfixturevalue(f"{protocol}_server").url
+    name = f"crash-{uuid.uuid4().hex[:8]}"
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG.replace("NAME", name).replace("PROTOCOL", protocol))
+    client = Fresh(protocol, url)
+    environ = {**os.environ, "GATEWAY_BROKER_HERE_URL": url}
+
+    await client.create([f"{name}-{each}" for each in ("in", "out", "dead")])
+    await client.publish(f"{name}-in", _messages())
+    command = [sys.executable, "-m", "tests.gateway.crashing_child", str(config)]
+    child = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE)  # noqa: ASYNC220
+    delivered: set[int] = set()
+    try:
+        async with asyncio.timeout(3 * LIMIT_S):
+            while len(delivered) < NUMBER - 1 or not await client.count(f"{name}-dead"):
+                found = await client.fetch([f"{name}-out"])
+                delivered |= {number_of(each) - 1_000 for each in found[f"{name}-out"]}
+        child.send_signal(signal.SIGTERM)
+        told, _ = await asyncio.to_thread(child.communicate, timeout=LIMIT_S)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 0
+    assert told == b"died\n" * 5
+    assert delivered == {n for n in range(NUMBER) if n != CULPRIT}
+    (letter,) = (await client.fetch([f"{name}-dead"]))[f"{name}-dead"]
+    assert number_of(letter) == CULPRIT
+    assert header(letter, "x-gw-dlq-reason") == f"crashed_process: {reason}"
+    assert header(letter, "x-gw-dlq-attempts") == "5"
+
+
+def _messages() -> list[Message]:
+    return [
+        Message(body=msgspec.json.encode({"n": n}), key=b"%d" % (n % 7), received=datetime.now(UTC))
+        for n in range(NUMBER)
+    ]
