@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from gateway_lab.offline.expectations import export as export
     from gateway_lab.offline.run import replay as replay
     from gateway_lab.offline.summary import Replay as Replay
+    from gateway_lab.offline.tune import tune as tune
+    from gateway_lab.offline.tuning import Tuning as Tuning
     from gateway_lab.recording.record import record as record
     from gateway_lab.recording.redrive import Redriven as Redriven
     from gateway_lab.recording.redrive import Wish as Wish
@@ -77,6 +79,7 @@ _HOMES = {
     "RouteDiff": "offline.diff",
     "StoreCost": "batches.cost",
     "Tap": "recording.tap",
+    "Tuning": "offline.tuning",
     "Wish": "recording.redrive",
     "asyncapi": "gateway.asyncapi",
     "check": "offline.check",
@@ -99,6 +102,7 @@ _HOMES = {
     "run_tests": "routing.tests",
     "scan_capture": "captures.read",
     "show_private": "messages.mask",
+    "tune": "offline.tune",
     "with_overlay": "config.overlay",
     "write_traffic": "captures.generate",
 }

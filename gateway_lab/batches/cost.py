@@ -32,7 +32,7 @@ class StoreCost:
 
 DEFAULT_COST: Final = StoreCost(
     per_batch=2.5e-3,
-    per_row=5e-6,
+    per_row=6e-6,
     origin="a default, of PostgreSQL on the same machine; gl.measure_store(url) measures yours",
 )
 """What `tune` reckons with where nothing else is given."""

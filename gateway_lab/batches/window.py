@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Final, Generic, TypeVar
 
@@ -74,7 +74,7 @@ class Timeline:
         received_us: When each was received.
     """
 
-    def __init__(self, times_us: Sequence[int], received_us: Sequence[int]) -> None:
+    def __init__(self, times_us: Iterable[int], received_us: Iterable[int]) -> None:
         self.times_us, self.received_us = array("q", times_us), array("q", received_us)
         self._latest = array("q", accumulate(self.times_us, max))
         self._last = array("q", accumulate(self.received_us, max))

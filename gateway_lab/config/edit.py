@@ -73,6 +73,11 @@ def move_part(config: C, table: str, name: str, before: str | None) -> C:
     return config.with_parts(**{table: FrozenDict(items)})
 
 
+def edit_retry(config: C, changes: Mapping[str, Any]) -> C:
+    """Change what is given of the config's own retry; None takes a key away."""
+    return config.with_parts(retry=_changed(config.retry, changes, "retry"))
+
+
 def _uses(config: C, table: str, name: str) -> list[str]:
     """Say what would be broken without a thing."""
     match table:

@@ -153,6 +153,16 @@ class GatewayConfig(Document):
         """Rename a setting, also in all rules and templates."""
         return rename.rename_part(self, "settings", name, new)
 
+    # --- batches and retries ---
+
+    def edit_batch(self, name: str, **changes: Any) -> Self:
+        """Change what is given of a batch (`size`, `every`, `aggregates`, …)."""
+        return edit.edit_part(self, "batches", name, changes)
+
+    def edit_retry(self, **changes: Any) -> Self:
+        """Change what is given of the config's retry: `attempts`, `initial`, `factor`, `max`."""
+        return edit.edit_retry(self, changes)
+
     # --- as a file ---
 
     def write(self, path: str | os.PathLike[str]) -> None:

@@ -16,7 +16,7 @@ from gateway_lab.offline.tasks import Run
 from gateway_lab.rules.to_polars import dtype
 from gateway_lab.rules.tree import Reference, column_name
 
-_PLACE = ["broker", "channel", "partition"]
+PLACE = ["broker", "channel", "partition"]
 
 
 def batch_frame(run: Run, name: str) -> pl.DataFrame:
@@ -35,17 +35,26 @@ def batch_frame(run: Run, name: str) -> pl.DataFrame:
         raise ReplayError(problem, hint=did_you_mean(name, run.plan.batches) or "it has none")
     plan = run.plan.batches[name]
     inputs = batch_inputs(plan)
-    pieces = list(run.ask_here(lambda seen: _messages(seen.streams, plan, inputs), "batches"))
-    messages = pl.concat([_empty(inputs), *pieces])
+    messages = batch_messages(run, plan, inputs)
     rows = [
         row
-        for part in messages.partition_by(_PLACE, maintain_order=True)
+        for part in messages.partition_by(PLACE, maintain_order=True)
         for row in _groups(part, plan, inputs)
     ]
     frame = pl.DataFrame(rows, schema=_schema(plan), orient="row")
     numbers = pl.struct("opened", "partition", "window").rank("dense").cast(pl.Int64) - 1
     numbered = frame.select(batch=numbers, **{each: each for each in frame.columns})
     return numbered.drop("window").sort("batch", maintain_order=True)
+
+
+def batch_messages(run: Run, plan: BatchPlan, inputs: tuple[Reference, ...]) -> pl.DataFrame:
+    """Take the valid messages of a batch's source, in the order of the capture.
+
+    Returns:
+        `PLACE`, `_received` and `_time` (µs), and a column for each of `inputs`.
+    """
+    pieces = list(run.ask_here(lambda seen: _messages(seen.streams, plan, inputs), "batches"))
+    return pl.concat([_empty(inputs), *pieces])
 
 
 def _schema(plan: BatchPlan) -> dict[str, pl.DataType]:
@@ -64,7 +73,7 @@ def _schema(plan: BatchPlan) -> dict[str, pl.DataType]:
 
 def _empty(inputs: tuple[Reference, ...]) -> pl.DataFrame:
     columns = {column_name(leaf): dtype(leaf.type) for leaf in inputs}
-    places = dict.fromkeys(_PLACE, pl.String())
+    places = dict.fromkeys(PLACE, pl.String())
     return pl.DataFrame(schema={**places, "_received": pl.Int64(), "_time": pl.Int64(), **columns})
 
 
@@ -83,7 +92,7 @@ def _messages(
         stream.prepare(inputs)
         rows = stream.valid_rows
         columns = [stream.column(leaf).rows.alias(column_name(leaf)) for leaf in inputs]
-        placed = stream.part.read(*_PLACE, *times)[rows]
+        placed = stream.part.read(*PLACE, *times)[rows]
         found.append(placed.hstack(columns).with_columns(_row=rows))
     return pl.concat(found).sort("_row", maintain_order=True).drop("_row")
 
