@@ -36,6 +36,7 @@ ABOUT: Final[Mapping[str, str]] = {
     "commands": "a handler with injected services, and middlewares around it",
     "metrics": "batches: rows into a database, aggregates to a topic, the same offline",
     "payments": "retries, dead letters, and sending them back",
+    "observability": "one trace across brokers, spans of your own, metrics",
 }
 
 

@@ -80,7 +80,7 @@ class LiveRun:
         """
         config = gateway.config
         self._gateway = gl.Gateway(config, environ=stage.environ, create_channels=True, wrap=wrap)
-        self._gateway.handlers = gateway.handlers
+        self._gateway.handlers, self._gateway.telemetry = gateway.handlers, gateway.telemetry
         self._looks, self._environ = looks, stage.environ
         self._brokers = {
             alias: connect(alias, protocol, stage.environ, gateway=f"{config.name}-example")
