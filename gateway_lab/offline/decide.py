@@ -8,8 +8,11 @@ the first or all that are TRUE, those that were NULL when they were reached.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Final
 
 import polars as pl
 
@@ -31,15 +34,33 @@ class Segment:
 
     Attributes:
         reads: The fields it reads.
-        expression: Gives a code for each row; None: every row has code 0.
+        expression: Makes what gives a code for each row; None: every row has code 0.
         outcomes: What each code says.
         key: Names the expression in the cache.
     """
 
     reads: tuple[Reference, ...]
-    expression: pl.Expr | None
+    expression: Callable[[], pl.Expr] | None
     outcomes: Sequence[Hits]
     key: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What some segments decide together.
+
+    Attributes:
+        state: Per row of the grid the number of its state.
+        outcomes: Per state what each of the segments says.
+    """
+
+    state: pl.Series
+    outcomes: tuple[tuple[Hits, ...], ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory held, about."""
+        return int(self.state.estimated_size()) + sum(map(_size_bytes, self.outcomes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +71,79 @@ class Decided:
         grid: What was decided row by row.
         state: Per row of the grid the number of its state.
         states: Per state the numbers of the routes that matched, and of the undecided ones.
+        weights: Counts `messages` and `bytes` of each `state`.
     """
 
     grid: Grid
     state: pl.Series
     states: tuple[Hits, ...]
-
-    def weights(self) -> pl.DataFrame:
-        """Count `messages` and `bytes` of each `state`."""
-        sums = pl.col("messages", "bytes").cast(pl.Int64).sum()
-        weighted = self.grid.frame.select("messages", "bytes", state=self.state)
-        return weighted.group_by("state").agg(sums).sort("state")
+    weights: pl.DataFrame
 
     def rows(self) -> pl.Series:
         """Give the state of each valid message."""
         return self.grid.spread(self.state)
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory held, about; the grid is kept apart."""
+        held = self.state.estimated_size() + self.weights.estimated_size()
+        return int(held) + _size_bytes(self.states)
+
+
+def _size_bytes(states: Sequence[Hits]) -> int:
+    """Estimate what tuples of small numbers hold."""
+    return sum(200 + 8 * (len(matched) + len(unknown)) for matched, unknown in states)
+
+
+BLOCK: Final = 32
+"""Segments that are decided, and kept, together: an edit of one route decides one block anew."""
+
 
 def decide(router: RouterPlan, stream: Stream) -> Decided:
-    """Decide all messages of a stream."""
+    """Decide all messages of a stream; a router that is as it was is not decided again."""
+    routes = tuple((route.condition, route.events) for route in router.routes)
+    key = ("decided", stream.key, router.match, routes)
+    return CACHE.get(key, lambda: _decide(router, stream))
+
+
+def _decide(router: RouterPlan, stream: Stream) -> Decided:
     segments = list(_segments(router, stream.event_name))
-    grid = stream.grid(references(*_conditions(router, stream.event_name)))
+    read = references(*_conditions(router, stream.event_name))
+    grid = stream.grid(read)
+    blocks = [segments[at : at + BLOCK] for at in range(0, max(1, len(segments)), BLOCK)]
+    if len(blocks) == 1:
+        return _summed_up(router, grid, [_block(segments, stream, grid)])
+    decided = [_kept_block(block, stream, grid, read) for block in blocks]
+    return _summed_up(router, grid, decided)
+
+
+def _kept_block(
+    segments: Sequence[Segment], stream: Stream, grid: Grid, read: Sequence[Reference]
+) -> Block:
+    """Decide a block, unless it is known for this grid."""
+    routes = tuple((each.key, tuple(each.outcomes)) for each in segments)
+    key = ("block", stream.key, tuple(read), routes)
+    return CACHE.get(key, lambda: _block(segments, stream, grid))
+
+
+def _block(segments: Sequence[Segment], stream: Stream, grid: Grid) -> Block:
     coded = [segment for segment in segments if segment.expression is not None]
+    if not coded:
+        state = pl.zeros(grid.frame.height, dtype=pl.UInt8, eager=True)
+        return Block(state, (tuple(each.outcomes[0] for each in segments),))
     if grid.index is None:
         codes = [_codes_of_rows(segment, stream, grid) for segment in coded]
     else:
         codes = _codes(grid.frame, coded)
-    return _summed_up(router, segments, grid, codes)
+    combined = combine([(c, len(s.outcomes)) for c, s in zip(codes, coded, strict=True)])
+    rows = zip(*(column.to_list() for column in combined.codes), strict=True)
+    return Block(combined.index, tuple(_outcomes(segments, row) for row in rows))
+
+
+def _outcomes(segments: Sequence[Segment], codes: Sequence[int]) -> tuple[Hits, ...]:
+    """Say what each segment says for a combination of codes; a constant has none."""
+    found = iter(codes)
+    return tuple(each.outcomes[0 if each.expression is None else next(found)] for each in segments)
 
 
 def _conditions(router: RouterPlan, event_name: str | None) -> list[Node | None]:
@@ -106,8 +173,12 @@ def _segments(router: RouterPlan, event_name: str | None) -> Iterator[Segment]:
 def _single(condition: Node | None, route: int) -> Segment:
     if condition is None:
         return Segment((), None, [((route,), ())], None)
-    code = to_polars(condition).cast(pl.UInt8).fill_null(2)
-    return Segment(references(condition), code, [_NO, ((route,), ()), ((), (route,))], condition)
+    outcomes: Sequence[Hits] = [_NO, ((route,), ()), ((), (route,))]
+    return Segment(references(condition), partial(_code, condition), outcomes, condition)
+
+
+def _code(condition: Node) -> pl.Expr:
+    return to_polars(condition).cast(pl.UInt8).fill_null(2)
 
 
 def _look_up(run: Run, numbers: Sequence[int]) -> Segment:
@@ -115,23 +186,26 @@ def _look_up(run: Run, numbers: Sequence[int]) -> Segment:
     hits = [tuple(numbers[index] for index in found) for found in run.table.values()]
     null = tuple(numbers[index] for index in run.indexes)
     outcomes = [_NO, *((found, ()) for found in hits), ((), null)]
-    column = pl.col(column_name(run.reference))
-    codes = pl.Series(range(1, len(hits) + 1), dtype=pl.UInt32)
-    keys = pl.Series(list(run.table), dtype=dtype(run.reference.type))
-    found = column.replace_strict(keys, codes, default=0, return_dtype=pl.UInt32)
-    code = pl.when(column.is_null()).then(len(hits) + 1).otherwise(found)
     key = (
         run.reference,
         tuple(run.table.items()),
         tuple(numbers[run.indexes.start : run.indexes.stop]),
     )
-    return Segment((run.reference,), code.cast(pl.UInt32), outcomes, key)
+    return Segment((run.reference,), partial(_look_up_code, run), outcomes, key)
+
+
+def _look_up_code(run: Run) -> pl.Expr:
+    column, last = pl.col(column_name(run.reference)), len(run.table) + 1
+    codes = pl.Series(range(1, last), dtype=pl.UInt32)
+    keys = pl.Series(list(run.table), dtype=dtype(run.reference.type))
+    found = column.replace_strict(keys, codes, default=0, return_dtype=pl.UInt32)
+    return pl.when(column.is_null()).then(last).otherwise(found).cast(pl.UInt32)
 
 
 def _codes(frame: pl.DataFrame, segments: Sequence[Segment]) -> list[pl.Series]:
     """Evaluate some segments together; `with_columns` repeats a constant for each row."""
     named = {
-        f"code {n}": each.expression
+        f"code {n}": each.expression()
         for n, each in enumerate(segments)
         if each.expression is not None
     }
@@ -149,31 +223,30 @@ def _codes_of_rows(segment: Segment, stream: Stream, rows: Grid) -> pl.Series:
     return CACHE.get(key, make)
 
 
-def _summed_up(
-    router: RouterPlan, segments: Sequence[Segment], grid: Grid, codes: Sequence[pl.Series]
-) -> Decided:
-    if not codes:
-        codes = [pl.zeros(grid.frame.height, dtype=pl.UInt8, eager=True)]
-        sizes = [1]
-    else:
-        sizes = [len(each.outcomes) for each in segments if each.expression is not None]
-    combined = combine(list(zip(codes, sizes, strict=True)))
-    constant = pl.repeat(0, len(combined.codes[0]), dtype=pl.UInt32, eager=True)
-    found = iter(combined.codes)
-    columns = [constant if each.expression is None else next(found) for each in segments]
-    rows = zip(*(column.to_list() for column in columns), strict=True) if columns else [()]
+def _summed_up(router: RouterPlan, grid: Grid, blocks: Sequence[Block]) -> Decided:
+    """Put blocks together, and go through the routes of each state."""
+    combined = combine([(each.state, len(each.outcomes)) for each in blocks])
+    rows = zip(*(column.to_list() for column in combined.codes), strict=True)
     is_first = router.match == "first"
     states = tuple(
         _reached(
-            [each.outcomes[code] for each, code in zip(segments, row, strict=True)],
+            chain.from_iterable(
+                block.outcomes[code] for block, code in zip(blocks, row, strict=True)
+            ),
             is_first=is_first,
         )
         for row in rows
     )
-    return Decided(grid, combined.index, states)
+    return Decided(grid, combined.index, states, _weights(grid, combined.index))
 
 
-def _reached(outcomes: Sequence[Hits], *, is_first: bool) -> Hits:
+def _weights(grid: Grid, state: pl.Series) -> pl.DataFrame:
+    sums = pl.col("messages", "bytes").cast(pl.Int64).sum()
+    weighted = grid.frame.select("messages", "bytes", state=state)
+    return weighted.group_by("state").agg(sums).sort("state")
+
+
+def _reached(outcomes: Iterable[Hits], *, is_first: bool) -> Hits:
     """Go through the routes in order; behind the first hit nothing is reached."""
     hits: list[int] = []
     undecided: list[int] = []

@@ -174,7 +174,7 @@ def _count_router(books: Tally, seen: View, router: RouterPlan, stream: Stream) 
     decided = decide(router, stream)
     conclusions = [conclude(router, router.routes, state) for state in decided.states]
     source = stream.source.name
-    for state, messages, size in decided.weights().rows():
+    for state, messages, size in decided.weights.rows():
         _book(books, source, router.name, conclusions[state], (messages, size))
     for name in {each.target for all_ in conclusions for each in all_.deliveries}:
         if (source, name) in seen.plan.targets:
@@ -218,7 +218,7 @@ def _count_refused(
 
 
 def _note_channels(books: Tally, source: str, target: TargetPlan, written: Written) -> None:
-    names = written.channels.unique().drop_nulls().head(target.max_channels + 1)
+    names = written.names.head(target.max_channels + 1)
     known = books.channels.get((source, target.name), frozenset())
     books.channels[source, target.name] = known | frozenset(names)
 

@@ -34,11 +34,13 @@ class Written:
     Attributes:
         grid: Combinations of what its channel (and what else can be refused) reads.
         channels: Per row of the grid the channel; null where it is refused.
+        names: The different channels.
         refused: Columns `at` (the place among the valid messages, ascending) and `reason`.
     """
 
     grid: Grid
     channels: pl.Series
+    names: pl.Series
     refused: pl.DataFrame
 
     def places(self) -> pl.Series:
@@ -49,7 +51,8 @@ class Written:
     @property
     def size_bytes(self) -> int:
         """Memory held, the grid apart."""
-        return int(self.channels.estimated_size() + self.refused.estimated_size())
+        held = (self.channels, self.names, self.refused)
+        return int(sum(each.estimated_size() for each in held))
 
 
 def write(target: TargetPlan, stream: Stream) -> Written:
@@ -80,10 +83,12 @@ def _write(target: TargetPlan, stream: Stream) -> Written:
     early, late = _value_refusals(target, render, rows, channels)
     passing = _at(stream, passing_refusals(stream.part, target, render))
     refused = pl.concat([_spread(grid, early), passing, _spread(grid, late)])
-    names = [None if isinstance(each, Refused) else each for each in channels]
+    written = [None if isinstance(each, Refused) else each for each in channels]
+    column = pl.Series("channel", written, dtype=pl.String)
     return Written(
         grid,
-        pl.Series("channel", names, dtype=pl.String),
+        column,
+        column.unique().drop_nulls(),
         refused.unique("at", keep="first", maintain_order=True).sort("at"),
     )
 
