@@ -118,8 +118,8 @@ class Health:
                     writer.write(await self._answer(await _read_request(reader)))
                     writer.close()
                     await writer.wait_closed()
-        except (TimeoutError, OSError, asyncio.IncompleteReadError):
-            pass  # it is slow, or gone
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # it is slow, or gone, or we go
         finally:
             self._clients.discard(me)
             writer.transport.abort()

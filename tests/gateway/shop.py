@@ -22,7 +22,7 @@ from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.messages.message import Message
 
 RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
-LIMIT_S = 20
+LIMIT_S = 60
 NUMBERS = count()
 
 SHOP = """

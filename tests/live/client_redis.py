@@ -8,13 +8,13 @@ from typing import Any, Self, cast
 from redis.asyncio import Redis
 
 from gateway_lab.messages.message import Message
-from tests.live.client_messages import AT_ONCE, Fetched, chunks, with_edge, without_edge
+from tests.live.client_messages import AT_ONCE, LIMIT_S, Fetched, chunks, with_edge, without_edge
 
 
 class RedisClient:
     def __init__(self, url: str, *, body: str = "body") -> None:
         """Take an address, and the field that holds a body."""
-        self.connection = Redis.from_url(url)
+        self.connection = Redis.from_url(url, socket_timeout=LIMIT_S)
         self._body = body
 
     async def __aenter__(self) -> Self:

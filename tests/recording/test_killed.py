@@ -20,7 +20,7 @@ from gateway_lab.testing.servers import RedisServer
 pytestmark = [pytest.mark.broker, pytest.mark.anyio]
 
 NUMBERS = count()
-LIMIT_S = 40
+LIMIT_S = 90
 MESSAGES = 6_000
 
 CONFIG = """
@@ -59,7 +59,7 @@ async def test_what_was_settled_is_in_the_capture(
     channel = f"killed-{next(NUMBERS)}"
     config = tmp_path / "routes.yaml"
     config.write_text(CONFIG.replace("CHANNEL", channel), encoding="utf-8")
-    async with Redis.from_url(redis_server.url) as client:
+    async with Redis.from_url(redis_server.url, socket_timeout=LIMIT_S) as client:
         for name in (f"{channel}.copy", f"{channel}.dead"):
             await client.xgroup_create(name, "made", mkstream=True)
         ids: set[bytes] = set()
