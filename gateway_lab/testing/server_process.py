@@ -17,7 +17,7 @@ from typing import ClassVar, Self
 
 from gateway_lab.errors import GatewayLabError
 
-START_LIMIT_S = 50.0
+START_LIMIT_S = 90.0
 """How long a server may take to be ready: a busy machine with two cores needs 20."""
 
 STOP_LIMIT_S = 20.0

@@ -18,7 +18,7 @@ from tests.gateway.shop import SHOP, Shop, number_of, order, settled, until
 
 pytestmark = pytest.mark.anyio
 
-LIMIT_S = 20
+LIMIT_S = 60
 
 
 def numbers(capture: Capture) -> list[int]:

@@ -25,7 +25,7 @@ from gateway_lab.messages.message import Message
 from gateway_lab.recording.folder import RecordingFolder
 from gateway_lab.recording.recorder import Recorder
 
-LIMIT_S = 20
+LIMIT_S = 60
 NOW = datetime(2026, 1, 1, 12, 30, 0, 123456, tzinfo=UTC)
 
 

@@ -25,7 +25,7 @@ from gateway_lab.testing.servers import (
 
 pytestmark = pytest.mark.broker
 
-LIMIT_S = 20
+LIMIT_S = 60
 
 
 @pytest.mark.slow
