@@ -62,8 +62,9 @@ class Document:
 
     def to_yaml(self) -> str:
         """Write it for people."""
-        written = StringIO()
-        YAML(typ="safe", pure=True).dump(self._document, written)
+        written, yaml = StringIO(), YAML(typ="safe", pure=True)
+        yaml.sort_base_mapping_type_on_output = False
+        yaml.dump(self._document, written)
         return written.getvalue()
 
 
