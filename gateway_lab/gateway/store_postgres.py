@@ -32,6 +32,9 @@ from gateway_lab.gateway.store_text import copy_lines
 from gateway_lab.rules.fill import Values
 
 _CONNECT_S: Final = 10
+_SESSION: Final = "-c lock_timeout=30s"
+"""For a session whose address says nothing else: who waits for others says so after a while."""
+
 _TYPES: Final = MappingProxyType(
     {
         Kind.TEXT: "text",
@@ -250,4 +253,4 @@ def _read(name: str, url: str) -> dict[str, Any]:
         reason = "the database is on another machine and its certificate is not verified"
         hint = "add ?sslmode=verify-full&sslrootcert=FILE to its address"
         raise failed(FailureClass.CONFIGURATION, reason, name, hint)
-    return dict(options)
+    return {"options": _SESSION, **options}
