@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.broker]
 async def test_services_share_a_transaction_and_the_request_id_travels_on(
     kafka_server: KafkaServer, rabbitmq_server: RabbitmqServer
 ) -> None:
-    with on(commands.gateway.config, kafka_server, rabbitmq_server) as stage:
+    async with on(commands.gateway.config, commands.LOOKS, kafka_server, rabbitmq_server) as stage:
         frames = await commands.run(stage)
     assert sorted(frames["arrived"].select("channel", "headers", "body").rows()) == [
         (

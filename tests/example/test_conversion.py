@@ -14,7 +14,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.broker]
 async def test_key_headers_time_and_body_are_mapped(
     kafka_server: KafkaServer, rabbitmq_server: RabbitmqServer
 ) -> None:
-    with on(conversion.gateway.config, kafka_server, rabbitmq_server) as stage:
+    async with on(
+        conversion.gateway.config, conversion.LOOKS, kafka_server, rabbitmq_server
+    ) as stage:
         frames = await conversion.run(stage)
     ada, bob = sorted(frames["arrived"].rows())
     assert ada[:3] == ("work", "user.ada", "ada")

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 import gateway_lab as gl
 from gateway_lab.cli.example import ABOUT, FOLDER
+from gateway_lab.examples import conversion
 from gateway_lab.examples.stage import staged
 from gateway_lab.findings import Severity
 from gateway_lab.testing.servers import SERVERS, KafkaServer, RabbitmqServer
+from tests.example.stages import on
 
 
 def example(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -51,21 +53,19 @@ def test_without_a_name_it_lists_them_and_an_unknown_name_is_refused() -> None:
     assert "users" in refused.stderr
 
 
+@pytest.mark.anyio
 @pytest.mark.broker
-def test_it_runs_on_brokers_of_the_environment_and_tells_programs_what_arrived(
+async def test_it_runs_on_brokers_of_the_environment_and_tells_programs_what_arrived(
     kafka_server: KafkaServer, rabbitmq_server: RabbitmqServer
 ) -> None:
-    done = example(
-        "conversion",
-        "--format=json",
-        GATEWAY_BROKER_STREAM_URL=kafka_server.url,
-        GATEWAY_BROKER_WORK_URL=rabbitmq_server.url,
-    )
+    config, looks = conversion.gateway.config, conversion.LOOKS
+    async with on(config, looks, kafka_server, rabbitmq_server) as stage:
+        done = await asyncio.to_thread(example, "conversion", "--format=json", **stage.environ)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert {each["channel"] for each in told["arrived"]} == {"user.ada", "user.bob"}
     assert len(told["dead letters"]) == 2
-    assert Path(told["program"]).is_file()
+    assert told["program"].endswith("examples/conversion.py")
     assert kafka_server.pid is not None
     assert "starting" not in done.stderr
 

@@ -26,7 +26,9 @@ def addresses(request: pytest.FixtureRequest) -> dict[str, str]:
 async def test_rows_are_stored_once_and_aggregates_equal_those_of_a_replay(
     kafka_server: KafkaServer, nats_server: NatsServer, addresses: dict[str, str]
 ) -> None:
-    with on(metrics.gateway.config, kafka_server, nats_server, **addresses) as stage:
+    async with on(
+        metrics.gateway.config, metrics.LOOKS, kafka_server, nats_server, **addresses
+    ) as stage:
         frames = await metrics.run(stage)
     [(rows, in_groups, groups, offline, same)] = frames["books"].rows()
     assert rows == in_groups == metrics.N - frames["dead letters"].height

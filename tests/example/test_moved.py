@@ -24,12 +24,15 @@ async def test_the_same_arrives_on_another_broker(
     assert LINE in text.splitlines()
     moved = gl.parse_config(text.replace(LINE, LINE.replace("rabbitmq", kind)))
     server: Server = request.getfixturevalue(f"{kind}_server")
+    looks = {"work": [f"user.moved-to-{kind}"], "stream": ["dead-letter.kafka_input"]}
     ada = {"key": f"moved-to-{kind}", "value": {"name": "Ada"}, "timestamp": 1_767_225_600_000}
-    with on(moved, kafka_server, GATEWAY_BROKER_WORK_URL=server.url) as stage:
-        async with LiveRun(gl.Gateway(moved), stage, {"work": [f"user.moved-to-{kind}"]}) as live:
-            sent = message(ada, key="ada", x_request_id="r-1", x_internal="stays")
-            await live.publish("stream", "kafka-input-topic", [sent])
-            [arrived] = frame(await live.arrived()).rows(named=True)
+    async with (
+        on(moved, looks, kafka_server, server) as stage,
+        LiveRun(gl.Gateway(moved), stage, looks) as live,
+    ):
+        sent = message(ada, key="ada", x_request_id="r-1", x_internal="stays")
+        await live.publish("stream", "kafka-input-topic", [sent])
+        [arrived] = frame(await live.arrived()).rows(named=True)
     headers = arrived.pop("headers").split(", ")
     assert set(headers) == {
         "x-request-id: r-1",

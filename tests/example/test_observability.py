@@ -17,7 +17,9 @@ SOURCE = "process observable-events"
 async def test_a_trace_goes_through_the_handler_to_every_target_on_every_broker(
     kafka_server: KafkaServer, nats_server: NatsServer, redis_server: RedisServer
 ) -> None:
-    with on(observability.gateway.config, kafka_server, nats_server, redis_server) as stage:
+    async with on(
+        observability.gateway.config, observability.LOOKS, kafka_server, nats_server, redis_server
+    ) as stage:
         frames = await observability.run(stage)
 
     spans = frames["spans"]

@@ -17,7 +17,7 @@ FAILS = '{"payment_id":"p-3","amount":99.0,"currency":"EUR","should_fail":true}'
 async def test_what_cannot_be_booked_is_tried_three_times_and_sent_back_by_one_call(
     kafka_server: KafkaServer, rabbitmq_server: RabbitmqServer
 ) -> None:
-    with on(payments.gateway.config, kafka_server, rabbitmq_server) as stage:
+    async with on(payments.gateway.config, payments.LOOKS, kafka_server, rabbitmq_server) as stage:
         frames = await payments.run(stage)
     assert sorted(frames["arrived"].select("channel", "key").rows()) == [
         ("payment-receipts", "p-1"),

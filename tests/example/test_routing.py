@@ -18,7 +18,7 @@ async def test_what_arrives_is_what_the_replay_says_before_and_after_the_export(
     redis_server: RedisServer,
 ) -> None:
     servers = (kafka_server, rabbitmq_server, nats_server, redis_server)
-    with on(routing.gateway.config, *servers) as stage:
+    async with on(routing.gateway.config, routing.LOOKS, *servers) as stage:
         frames = await routing.run(stage)
     today, after = frames["what runs"], frames["what was exported, running"]
     for each in (today, after):

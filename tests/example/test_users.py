@@ -19,7 +19,7 @@ async def test_users_of_all_four_brokers_reach_the_service_of_their_action(
     redis_server: RedisServer,
 ) -> None:
     servers = (kafka_server, rabbitmq_server, nats_server, redis_server)
-    with on(users.gateway.config, *servers) as stage:
+    async with on(users.gateway.config, users.LOOKS, *servers) as stage:
         frames = await users.run(stage)
 
     arrived = frames["arrived"]
