@@ -30,14 +30,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A message of a batch: where it is held, and what event it is."""
+    """A message of a batch: where it is held, and what event it is.
+
+    Attributes:
+        message: What was decided on: as it came, or with the body that its handler returned.
+    """
 
     held: Held
     index: int
     event_type: str | None
+    message: Message
 
     @property
-    def message(self) -> Message:
+    def came(self) -> Message:
         """The source message."""
         return self.held.batch.messages[self.index]
 
@@ -73,7 +78,7 @@ class Writer:
         self.plan, self._digest = batch, plan.digest
         protocols = {each.protocol for each in plan.sources[batch.source].addresses}
         self._table = Table.of(batch, has_ids=not protocols <= EXACT_POSITIONS)
-        types = plan.sources[batch.source].event_types
+        types = plan.sources[batch.source].routed_types
         self._reads = {name: _compile_read(batch, each) for name, each in types.items()}
         self._untyped = _compile_read(batch, None)
         only = next(iter(types.values()), None) if len(types) == 1 else None
@@ -189,7 +194,7 @@ class Writer:
         return Written(
             len(members),
             self._messages(members[0], guard),
-            [_refused(members[at].message, reason) for at, reason in refused.items()],
+            [_refused(members[at].came, reason) for at, reason in refused.items()],
             guard if guard.ids or _is_range(members[0].message) else None,
         )
 

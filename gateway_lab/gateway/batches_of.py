@@ -49,19 +49,16 @@ def _writer(
     config: Document, plan: Plan, name: str, environ: Mapping[str, str], *, creates: bool
 ) -> Writer:
     batch = plan.batches[name]
-    _refuse(plan, batch)
+    _refuse(batch)
     store: Store | None = None
     if batch.model.store:
         store = open_store(batch.model.store.database, environ)
     return Writer(plan, batch, store, gateway=config.name, creates=creates)
 
 
-def _refuse(plan: Plan, batch: BatchPlan) -> None:
-    """Refuse what would never come to an end, or would store something else than a replay."""
+def _refuse(batch: BatchPlan) -> None:
+    """Refuse what would never come to an end."""
     where = f"batches.{batch.name}"
-    if plan.sources[batch.source].handled:
-        hint = "let the handler's messages go to a target, and batch those"
-        raise ConfigError("a batch behind a handler does not run live", where=where, hint=hint)
     if batch.size > MAX_MESSAGES:
         problem = f"a source holds {MAX_MESSAGES:,} messages at most, and size is {batch.size:,}"
         raise ConfigError(problem, where=where, hint="lower `size`")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import time
-from typing import Final, TypeAlias
+from typing import Final
 
 from gateway_lab.batches.window import GRACE_S, Window
 from gateway_lab.brokers.contract import BrokerError, FailureClass, Sink
@@ -24,7 +24,7 @@ from gateway_lab.config.check_usage import EXACT_POSITIONS
 from gateway_lab.config.document import Document
 from gateway_lab.config.plan import Plan, SourcePlan
 from gateway_lab.gateway.batch_writer import Member, Writer, Written
-from gateway_lab.gateway.batcher import Create, Release
+from gateway_lab.gateway.batcher import Create, Due, Place, Release
 from gateway_lab.gateway.counters import Counters, State
 from gateway_lab.gateway.feed import Feed, feed_means
 from gateway_lab.gateway.means import Means
@@ -34,33 +34,46 @@ from gateway_lab.gateway.telemetry import Watch
 from gateway_lab.gateway.window import Held
 from gateway_lab.gateway.window import Window as Fullness
 from gateway_lab.messages.message import Message
+from gateway_lab.routing.rehearsal import as_handled
+from gateway_lab.routing.routed import Routed
 
 _LOG: Final = logging.getLogger(__name__)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-
-Place: TypeAlias = tuple[str, str, str | None]
 
 
 class Batching:
     """All batches of one source; see `batcher.Batcher`."""
 
     def __init__(self, collectors: Sequence[Collector]) -> None:
-        self._collectors = collectors
+        self._collectors, self.number = collectors, len(collectors)
 
-    def push(self, held: Held, index: int, event_type: str | None) -> int:
-        """Take a valid message; return how many batches hold it now."""
+    def take(self, held: Held, index: int, routed: Routed) -> int:
+        """Take what was decided on, if it is valid; return how many batches hold it now."""
+        message = as_handled(held.batch.messages[index], routed)
+        if message is None:
+            return 0
+        member = Member(held, index, routed.event_type, message)
         for each in self._collectors:
-            each.push(Member(held, index, event_type))
-        return len(self._collectors)
+            each.push(member)
+        return self.number
 
     def flush(self) -> None:
-        """Close what is open: nothing more will be read."""
+        """Close what is open."""
         for each in self._collectors:
             each.flush()
 
+    def end(self) -> None:
+        """Close what is open: nothing more will be read."""
+        self.flush()
+
+    def heed(self, due: Due) -> None:
+        """Let timers wait for messages that were received before they ring."""
+        for each in self._collectors:
+            each.due = due
+
     def look(self) -> None:
-        """Look whether the source is full."""
+        """Look whether the source is full, or what timers waited for has come."""
         for each in self._collectors:
             each.wake()
 
@@ -84,7 +97,11 @@ class Batching:
 
 
 class Collector:
-    """One batch of one source: its open windows, and what becomes of those that are closed."""
+    """One batch of one source: its open windows, and what becomes of those that are closed.
+
+    Attributes:
+        due: See `Batcher.heed`.
+    """
 
     def __init__(
         self, writer: Writer, config: Document, plan: Plan, counters: Counters, watch: Watch
@@ -96,6 +113,7 @@ class Collector:
         self._windows: dict[Place, Window[Member]] = {}
         self._last: dict[Place, str | None] = {}
         self._closed: deque[Sequence[Member]] = deque()
+        self.due: Due = lambda _: None
         self._wake = asyncio.Event()
         self._sent = 0
         self._feed = Feed()
@@ -115,9 +133,8 @@ class Collector:
         if message.protocol in EXACT_POSITIONS and _is_again(message, self._last.get(place)):
             self._close(window.flush())  # the partition was elsewhere: guards part what is stored
         self._last[place] = message.position
-        received = (message.received - _EPOCH) // _MICROSECOND
-        stamp = message.timestamp
-        at = received if stamp is None else (stamp - _EPOCH) // _MICROSECOND
+        received, stamp = micros(message.received), message.timestamp
+        at = received if stamp is None else micros(stamp)
         was_open = len(window) > 0
         self._close(window.push(member, at, received))
         if not was_open:
@@ -139,8 +156,9 @@ class Collector:
 
     def _expire(self) -> None:
         now = int((time() - GRACE_S) * 1e6)
-        for window in self._windows.values():
-            self._close(window.expired(now))
+        for place, window in self._windows.items():
+            due = self.due(place)
+            self._close(window.expired(now if due is None else min(now, micros(due))))
 
     # --- store, send, let go ---
 
@@ -163,7 +181,11 @@ class Collector:
 
     async def _news(self) -> None:
         """Wait until something is closed, or a timer rings."""
-        rings = [each.rings_us for each in self._windows.values() if each.rings_us is not None]
+        rings = [
+            each.rings_us
+            for place, each in self._windows.items()
+            if each.rings_us is not None and self.due(place) is None
+        ]
         pause = max(0.0, min(rings) / 1e6 + GRACE_S - time()) + 1e-3 if rings else None
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
@@ -236,6 +258,11 @@ class Collector:
     def close(self) -> None:
         """End the connection to the database."""
         self._writer.close()
+
+
+def micros(time: datetime) -> int:
+    """Return µs since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
 
 
 def _is_again(message: Message, last: str | None) -> bool:

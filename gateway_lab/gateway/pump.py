@@ -33,6 +33,7 @@ from gateway_lab.gateway.dead_letter import Cause, decided_cause
 from gateway_lab.gateway.handler_lanes import HandlerLanes, Job, JobEnds
 from gateway_lab.gateway.handling import Handling
 from gateway_lab.gateway.ids import is_random
+from gateway_lab.gateway.in_order import InOrder
 from gateway_lab.gateway.lane import Ends, Lane
 from gateway_lab.gateway.means import LetterWriter, Means
 from gateway_lab.gateway.retry import Backoff
@@ -67,7 +68,9 @@ class Pump:
         counters: Counters,
         batching: Batcher | None = None,
     ) -> None:
-        self._source, self._counters, self.batching = source, counters, batching
+        self._source, self._counters = source, counters
+        self._late = InOrder(batching) if batching and means.handling else None
+        self.batching = self._late or batching
         self._use(means)
         self._window = Window()
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
@@ -92,24 +95,15 @@ class Pump:
         Raises:
             BrokerError: Of class `configuration`; what is not settled comes again.
         """
-        self._create = create
+        self._create, self._readers = create, sources
         self._lanes = self._open_lanes(sinks)
         self._settlers = [Settler(source, self._settled) for source in sources]
         ends = JobEnds(self._handled, self._failed, self._waits)
-        self._readers = sources
+        self._handlers = HandlerLanes(self._source.name, self._counters, ends)
         try:
             async with asyncio.TaskGroup() as tasks:
                 settling = [tasks.create_task(each.run()) for each in self._settlers]
-                sending = self._sending = [
-                    tasks.create_task(each.run()) for each in self._lanes.values()
-                ]
-                self._tasks = tasks
-                name = self._source.name
-                self._handlers = HandlerLanes(name, self._counters, ends, tasks.create_task)
-                if self.batching:
-                    self._window.hurry = self.batching.flush
-                    running = self.batching.run(self.release, self._window, sinks, create)
-                    sending.append(tasks.create_task(running))
+                self._begin(tasks, sinks)
                 reading = [
                     tasks.create_task(self._read(number, source))
                     for number, source in enumerate(sources)
@@ -117,13 +111,26 @@ class Pump:
                 await self._stop.wait()
                 await _cancel(reading)
                 if self.batching:
-                    self.batching.flush()
+                    self.batching.end()
                 await self._drain()
-                await _cancel(self._handlers.stop())
-                await _cancel(sending)
+                await self._handlers.stop()
+                await _cancel(self._sending)
                 await self._finish(settling)
         except* BrokerError as group:
             raise _first(group) from None
+        finally:
+            await self._handlers.stop()
+
+    def _begin(self, tasks: asyncio.TaskGroup, sinks: Mapping[str, Sink]) -> None:
+        """Start all that goes on until everything is sent."""
+        self._tasks = tasks
+        self._sending = [tasks.create_task(each.run()) for each in self._lanes.values()]
+        if self._handling:
+            self._sending.append(tasks.create_task(self._handlers.watch()))
+        if self.batching:
+            self._window.hurry = self.batching.flush
+            running = self.batching.run(self.release, self._window, sinks, self._create)
+            self._sending.append(tasks.create_task(running))
 
     def _open_lanes(self, sinks: Mapping[str, Sink]) -> dict[str, Lane]:
         ends, backoff = Ends(self._confirmed, self._refused), Backoff.of(self._source.retry)
@@ -204,8 +211,8 @@ class Pump:
                 pending[index] += 1
                 broker, outgoing, is_letter = _write(message, id_, way, delivery, letters)
                 lanes[broker].append(Sending(outgoing, held, index, way, id_, is_letter))
-            if self.batching and routed.invalid is None:
-                pending[index] += self.batching.push(held, index, routed.event_type)
+            if self.batching:
+                pending[index] += self.batching.take(held, index, routed)
             if not pending[index]:
                 finished.append(index)
         self._counters.count(decisions)
@@ -225,6 +232,8 @@ class Pump:
 
     def _handle(self, held: Held) -> None:
         """Put the messages of a batch into the lanes of their handler."""
+        if self._late:
+            self._late.expect(held)
         self._handlers.put(self._jobs(held))
 
     def _jobs(self, held: Held) -> list[Job]:
@@ -247,11 +256,15 @@ class Pump:
         self._window.stir()
 
     def _condemn(self, held: Held) -> None:
+        if self._late:
+            self._late.expect(held)
         for job in self._jobs(held):
             self._failed(job, crashed(job))
 
     def _failed(self, job: Job, cause: Cause) -> None:
         """Send a dead letter of a message whose handler failed."""
+        if self._late:
+            self._late.skip(job.held, job.index)
         way = job.ways[None, None, DEAD_LETTER]
         way.counts.decided += 1
         job.held.pending[job.index] += 1

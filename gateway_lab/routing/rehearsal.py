@@ -87,10 +87,15 @@ def handlers_of(given: GivenHandlers) -> CanRehearse:
     return cast("CanRehearse", found)
 
 
+def comes_to_routers(routed: Routed) -> bool:
+    """Say whether routers decided on a message, or would have if there were any."""
+    return routed.invalid is None and routed.handled is not None
+
+
 def as_handled(message: Message, routed: Routed) -> Message | None:
     """Return the message that the routers decided on; None: it did not come to them."""
-    if routed.invalid is not None or routed.handled is None:
+    if not comes_to_routers(routed):
         return None
-    if routed.handled is msgspec.UNSET:
+    if isinstance(routed.handled, msgspec.UnsetType):
         return message
     return msgspec.structs.replace(message, body=routed.handled)
