@@ -62,9 +62,8 @@ class Document:
 
     def to_yaml(self) -> str:
         """Write it for people."""
-        written, yaml = StringIO(), YAML(typ="safe", pure=True)
-        yaml.sort_base_mapping_type_on_output = False
-        yaml.dump(self._document, written)
+        written = StringIO()
+        YAML().dump(self._document, written)  # in this order
         return written.getvalue()
 
 
