@@ -189,7 +189,7 @@ def _message(n: int) -> Message:
 
 def _members(batch: Batch) -> list[Member]:
     held = Held(0, batch)
-    return [Member(held, index, "Metric") for index in range(len(batch.messages))]
+    return [Member(held, at, "Metric", each) for at, each in enumerate(batch.messages)]
 
 
 def _make_anew(url: str) -> None:
