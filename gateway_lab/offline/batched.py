@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -19,16 +20,22 @@ from gateway_lab.rules.tree import Reference, column_name
 PLACE = ["broker", "channel", "partition"]
 
 
-def batch_frame(run: Run, name: str) -> pl.DataFrame:
+def batch_frame(run: Run, name: str, guards: pl.DataFrame | None = None) -> pl.DataFrame:
     """Cut the messages of a batch's source into windows, and aggregate each group.
+
+    Args:
+        run: The config and the capture.
+        name: Of the batch.
+        guards: What a gateway stored in `gateway_batches`: `place, first, last`.
 
     Returns:
         A row a window and group, in the order of the windows: `batch` (numbered from 0),
         `partition`, `opened` and `closed` (when its first and last message was received),
-        `messages` of the group, then the names of `group_by` and of the aggregates.
+        `windows` (`recorded` where a guard says what a batch was, else `simulated`), `messages`
+        of the group, then the names of `group_by` and of the aggregates.
 
     Raises:
-        ReplayError: The config has no such batch.
+        ReplayError: The config has no such batch, or a column is missing in the guards.
     """
     if name not in run.plan.batches:
         problem = f"the config has no batch {name!r}"
@@ -36,10 +43,11 @@ def batch_frame(run: Run, name: str) -> pl.DataFrame:
     plan = run.plan.batches[name]
     inputs = batch_inputs(plan)
     messages = batch_messages(run, plan, inputs)
+    recorded = _by_place(guards)
     rows = [
         row
         for part in messages.partition_by(PLACE, maintain_order=True)
-        for row in _groups(part, plan, inputs)
+        for row in _groups(part, plan, inputs, recorded.get(_place(run.plan.name, plan, part), []))
     ]
     frame = pl.DataFrame(rows, schema=_schema(plan), orient="row")
     numbers = pl.struct("opened", "partition", "window").rank("dense").cast(pl.Int64) - 1
@@ -66,6 +74,7 @@ def _schema(plan: BatchPlan) -> dict[str, pl.DataType]:
         "partition": pl.String(),
         "opened": TIME,
         "closed": TIME,
+        "windows": pl.String(),
         "messages": pl.Int64(),
     }
     return {**fixed, **values}
@@ -74,14 +83,16 @@ def _schema(plan: BatchPlan) -> dict[str, pl.DataType]:
 def _empty(inputs: tuple[Reference, ...]) -> pl.DataFrame:
     columns = {column_name(leaf): dtype(leaf.type) for leaf in inputs}
     places = dict.fromkeys(PLACE, pl.String())
-    return pl.DataFrame(schema={**places, "_received": pl.Int64(), "_time": pl.Int64(), **columns})
+    own = {"_position": pl.String(), "_received": pl.Int64(), "_time": pl.Int64()}
+    return pl.DataFrame(schema={**places, **own, **columns})
 
 
 def _messages(
     streams: tuple[Stream, ...], plan: BatchPlan, inputs: tuple[Reference, ...]
 ) -> pl.DataFrame:
     """Take the valid messages of the batch's source, with the values that it reads."""
-    times = (
+    own = (
+        pl.col("position").alias("_position"),
         pl.col("received").cast(pl.Int64).alias("_received"),
         pl.coalesce("timestamp", "received").cast(pl.Int64).alias("_time"),
     )
@@ -92,21 +103,67 @@ def _messages(
         stream.prepare(inputs)
         rows = stream.valid_rows
         columns = [stream.column(leaf).rows.alias(column_name(leaf)) for leaf in inputs]
-        placed = stream.part.read(*PLACE, *times)[rows]
+        placed = stream.part.read(*PLACE, *own)[rows]
         found.append(placed.hstack(columns).with_columns(_row=rows))
     return pl.concat(found).sort("_row", maintain_order=True).drop("_row")
 
 
 def _groups(
-    part: pl.DataFrame, plan: BatchPlan, inputs: tuple[Reference, ...]
+    part: pl.DataFrame,
+    plan: BatchPlan,
+    inputs: tuple[Reference, ...],
+    recorded: Sequence[tuple[int, int]],
 ) -> Iterator[tuple[object, ...]]:
     """Cut one partition into windows and aggregate them."""
     maker = BatchMaker(plan, None)
     names = [column_name(leaf) for leaf in inputs]
     values = part.select(names).rows() if names else [()] * part.height
-    received, times = part["_received"].to_list(), part["_time"].to_list()
-    windows = Timeline(times, received).cut(size=plan.size, every_us=plan.every_us)
-    for number, (first, behind) in enumerate(windows):
+    received, partition = part["_received"], part["partition"][0]
+    for number, (first, behind, windows) in enumerate(_windows(part, plan, recorded)):
         for group in maker.groups(values[first:behind]):
-            span = (received[first], received[behind - 1])
-            yield (number, part["partition"][0], *span, len(group.members), *group.values)
+            span = (received[first], received[behind - 1], windows)
+            yield (number, partition, *span, len(group.members), *group.values)
+
+
+def _windows(
+    part: pl.DataFrame, plan: BatchPlan, recorded: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int, str]]:
+    """Cut one partition: by what was recorded, and what is between as a gateway would cut it."""
+    positions = [int(each) for each in part["_position"]] if recorded else []
+    start = 0
+    for first, last in recorded:
+        begin = bisect_left(positions, first, start)
+        end = bisect_right(positions, last, begin)
+        yield from _simulated(part, plan, start, begin)
+        if begin < end:
+            yield begin, end, "recorded"
+        start = end
+    yield from _simulated(part, plan, start, part.height)
+
+
+def _simulated(
+    part: pl.DataFrame, plan: BatchPlan, start: int, end: int
+) -> Iterator[tuple[int, int, str]]:
+    some = part.slice(start, end - start)
+    cut = Timeline(some["_time"], some["_received"]).cut(size=plan.size, every_us=plan.every_us)
+    for first, behind in cut:
+        yield start + first, start + behind, "simulated"
+
+
+def _by_place(guards: pl.DataFrame | None) -> dict[str, list[tuple[int, int]]]:
+    """Return the ranges of positions that are stored of each place, in their order."""
+    if guards is None:
+        return {}
+    if missing := {"place", "first", "last"} - set(guards.columns):
+        problem = f"the guards have no column {min(missing)!r}"
+        raise ReplayError(problem, hint="read them: SELECT place, first, last FROM gateway_batches")
+    found: dict[str, list[tuple[int, int]]] = {}
+    for place, first, last in guards.select("place", "first", "last").sort("first").rows():
+        found.setdefault(place, []).append((first, last))
+    return found
+
+
+def _place(gateway: str, plan: BatchPlan, part: pl.DataFrame) -> str:
+    """Name a partition as guards do."""
+    broker, channel, partition = part.select(PLACE).row(0)
+    return "/".join((gateway, plan.name, plan.source, broker or "", channel, partition or "-"))

@@ -200,15 +200,22 @@ class Replay:
         ask = partial(count_over_time, every=checked_step(every))
         return sum_over_time(list(self.run.ask(ask, "over time")))
 
-    def batches(self, name: str) -> pl.DataFrame:
-        """The groups of a batch: `batch, opened, closed, messages`, its groups and aggregates.
+    def batches(self, name: str, *, guards: pl.DataFrame | None = None) -> pl.DataFrame:
+        """The groups of a batch: `batch, partition, opened, closed, windows, messages`, and more.
 
-        Windows are simulated: a batch is cut as if messages came as fast as they were received.
+        Behind those come the names of `group_by` and of the aggregates. `windows` is `simulated`
+        where a batch is cut as if messages came as fast as they were received, and `recorded`
+        where a guard says what a gateway stored.
+
+        Args:
+            name: Of the batch.
+            guards: The table `gateway_batches` of a gateway that read the same messages from
+                Kafka: `place, first, last`.
 
         Raises:
-            ReplayError: The config has no batch of this name.
+            ReplayError: The config has no batch of this name, or the guards lack a column.
         """
-        return batch_frame(self.run, name)
+        return batch_frame(self.run, name, guards)
 
     # --- messages ---
 

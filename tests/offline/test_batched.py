@@ -5,9 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import polars as pl
+import pytest
 
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
+from gateway_lab.errors import ReplayError
 from gateway_lab.offline.run import replay
 from tests.offline.conftest import START, MakeCapture, message
 
@@ -50,7 +52,7 @@ def load(capture_of: MakeCapture, *messages: dict[str, Any]) -> pl.DataFrame:
 def test_a_batch_closes_when_it_is_full_and_each_group_is_a_row(capture_of: MakeCapture) -> None:
     frame = load(capture_of, metric(1), metric(2), metric(6, "b"), metric(8))
     assert frame.columns == [
-        *("batch", "partition", "opened", "closed", "messages"),
+        *("batch", "partition", "opened", "closed", "windows", "messages"),
         *("host", "avg", "count", "max"),
     ]
     assert frame.select("batch", "host", "messages", "count", "avg", "max").rows() == [
@@ -100,3 +102,25 @@ def test_batches_over_a_large_capture_hold_every_message_once(capture_of: MakeCa
     assert frame["messages"].sum() == 1000
     sums = (frame["avg"] * frame["count"]).to_list()
     assert math.isclose(math.fsum(sums), math.fsum(values))
+
+
+def test_what_a_gateway_stored_is_cut_as_it_was_stored(capture_of: MakeCapture) -> None:
+    capture = capture_of(*(metric(n, partition="0", position=str(n)) for n in range(9)))
+    place = "metrics/load/metrics/stream/metrics/0"
+    guards = pl.DataFrame(
+        [(place, 1, 2), (place, 3, 6), ("else/load", 0, 9)],
+        schema=["place", "first", "last"],
+        orient="row",
+    )
+    frame = replay(CONFIG, capture).batches("load", guards=guards)
+    assert frame.select("windows", "messages", "max").rows() == [
+        ("simulated", 1, 0.0),
+        ("recorded", 2, 2.0),
+        ("recorded", 4, 6.0),
+        ("simulated", 2, 8.0),
+    ]
+
+
+def test_guards_without_their_columns_are_refused(capture_of: MakeCapture) -> None:
+    with pytest.raises(ReplayError, match="no column 'first'"):
+        replay(CONFIG, capture_of(metric(1))).batches("load", guards=pl.DataFrame({"place": ["a"]}))
