@@ -11,6 +11,7 @@ import gateway_lab as gl
 from gateway_lab.brokers.contract import Source
 from gateway_lab.cli.run_asked import Asked
 from gateway_lab.gateway.gateway import Wrap
+from gateway_lab.gateway.handling import Watcher
 
 
 class Beside:
@@ -25,6 +26,7 @@ class Beside:
         self._config, self._asked = config, asked
         self._open = ExitStack()
         self._wraps: list[Wrap] = []
+        self._watchers: list[Watcher] = []
         self._notes: list[Callable[[], str]] = []
 
     def __enter__(self) -> Self:
@@ -51,6 +53,11 @@ class Beside:
             source = each(name, source)
         return source
 
+    def watch(self, gateway: gl.Gateway) -> None:
+        """Show what handlers returned to those who look beside a gateway."""
+        for each in self._watchers:
+            gateway.handlers.watch(each)
+
     def notes(self) -> list[str]:
         """Say in a few words what was recorded and compared so far."""
         return [each() for each in self._notes]
@@ -74,6 +81,7 @@ class Beside:
         new = gl.read_config(self._asked.shadow)
         shadow = stack.enter_context(Shadow(self._config, new, out=self._asked.disagreements))
         self._wraps.append(shadow.wrap)
+        self._watchers.append(shadow.see)
 
         def told() -> str:
             seen = shadow.stats()

@@ -103,12 +103,14 @@ def _made(asked: Asked, config: gl.GatewayConfig, beside: Beside) -> Running:
             app=asked.app,
         )
     make = partial(AppGateway, host) if host else Gateway
-    return make(
+    gateway = make(
         config,
         create_channels=asked.create_channels,
         member=asked.member and f"{asked.member}-0",
         wrap=beside.wrap,
     )
+    beside.watch(gateway)
+    return gateway
 
 
 @contextmanager

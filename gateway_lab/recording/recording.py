@@ -19,7 +19,9 @@ from gateway_lab.recording.recorder import Recorder
 
 
 @contextmanager
-def recording(plan: Plan, path: Path, *, by: str, member: int = 0) -> Iterator[Recorder]:
+def recording(
+    plan: Plan, path: Path, *, by: str, member: int = 0, is_handled: bool = False
+) -> Iterator[Recorder]:
     """Record until the end of the block; then the last part, or the one file, is finished.
 
     What the plan marks as private is masked before it is written, unless `show_private` was
@@ -30,6 +32,7 @@ def recording(plan: Plan, path: Path, *, by: str, member: int = 0) -> Iterator[R
         path: A folder, or a file to be that ends in `.parquet` or `.ndjson`.
         by: What records, for whoever reads the capture.
         member: The number of this process among those that record to one folder.
+        is_handled: Whether it records what handlers returned, where sources have them.
 
     Raises:
         CaptureError: Nothing can be recorded there, or not everything could be written.
@@ -38,8 +41,13 @@ def recording(plan: Plan, path: Path, *, by: str, member: int = 0) -> Iterator[R
     folder = RecordingFolder(path, member=member).open()
     try:
         _agree(folder, is_masked=bool(masked))
-        metadata = CaptureMetadata(recorded_at=datetime.now(UTC), recorded_by=by, masked=masked)
-        judge = Judge(plan, {}, is_handled=False)
+        metadata = CaptureMetadata(
+            recorded_at=datetime.now(UTC),
+            recorded_by=by,
+            masked=masked,
+            stage="handled" if is_handled else "raw",
+        )
+        judge = Judge(plan, {}, is_handled=is_handled)
         recorder = Recorder(folder, metadata, partial(mask_batch, judge=judge) if masked else None)
         try:
             yield recorder

@@ -62,6 +62,9 @@ class Shadow:
         async with Gateway(live, wrap=shadow.wrap) as gateway:
             await gateway.wait()
     gl.diff(live, new, gl.scan_capture("disagreements/"))
+
+    Of sources with handlers it sees what these returned: `gateway.handlers.watch(shadow.see)`, and
+    what it records is what they returned, too, so a diff of it runs none.
     """
 
     def __init__(
@@ -100,7 +103,12 @@ class Shadow:
         """
         if self._out is not None:
             path = Path(self._out).expanduser()
-            begun = recording(self._live, path, by=f"shadow {self._names}")
+            begun = recording(
+                self._live,
+                path,
+                by=f"shadow {self._names}",
+                is_handled=any(each.handled for each in self._live.sources.values()),
+            )
             self._comparison.recorder = self._open.enter_context(begun)
         self._thread.start()
         return self
@@ -121,8 +129,21 @@ class Shadow:
         self._open.__exit__(kind, error, trace)
 
     def wrap(self, name: str, source: Source) -> Source:
-        """Return a source whose messages the shadow sees; to be given to a gateway."""
+        """Return a source whose messages the shadow sees; to be given to a gateway.
+
+        Those of a source with a handler are shown by `see`, once they are handled.
+        """
+        if self._live.sources[name].handled:
+            return source
         return ShadowedSource(name, source, self._inbox)
+
+    def see(self, name: str, message: Message) -> None:
+        """Take a message as its handler left it; to be given to a gateway's `handlers.watch`.
+
+        What a handler ended or failed at is not shown: another config would not have seen it.
+        """
+        if self._live.sources[name].handled:
+            self._inbox.offer(name, (message,))
 
     def stats(self) -> ShadowStats:
         """Return the counts as they are now."""
@@ -161,6 +182,8 @@ class _Inbox:
         """Take a batch, or drop it."""
         size = sum([len(each.body or b"") for each in messages])
         with self._changed:
+            if self._is_closed:
+                return
             if self._messages >= QUEUE_MESSAGES or self._bytes >= QUEUE_BYTES:
                 self.dropped += len(messages)
                 return

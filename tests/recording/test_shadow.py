@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from gateway_lab.recording import shadow as module
 from gateway_lab.recording.recorder import Recorder
 from gateway_lab.recording.shadow import Shadow, ShadowStats
 from gateway_lab.routing.route import SourceRouter
-from tests.gateway.shop import SHOP, Shop, balances, number_of, order, settled, until
+from tests.gateway.shop import RECEIVED, SHOP, Shop, balances, number_of, order, settled, until
 
 pytestmark = pytest.mark.anyio
 
@@ -188,3 +189,37 @@ def test_retries_and_dead_letters_may_differ() -> None:
 def test_a_config_with_errors_is_refused() -> None:
     with pytest.raises(CaptureError, match="the config has errors"):
         Shadow(parse_config(SHOP), changed("n >= 100", "m >= 100"))
+
+
+# --- behind handlers ---
+
+HANDLED = SHOP.replace("event: Order}\n", "event: Asked, handler: {returns: Order}}\n").replace(
+    "events:\n", "events:\n  Asked: {type: object, properties: {ask: {type: integer}}}\n"
+)
+
+
+async def test_a_shadow_sees_what_handlers_returned_and_nothing_of_what_they_ended(
+    tmp_path: Path,
+) -> None:
+    shop, tries = Shop(HANDLED), Counter[int]()
+    other = parse_config(HANDLED.replace("n >= 100", "n >= 250"))
+    with Shadow(shop.config, other, out=tmp_path / "c") as shadow:
+        gateway = Gateway(shop.config, environ=shop.environ, wrap=shadow.wrap)
+        gateway.handlers.watch(shadow.see)
+
+        @gateway.handler("orders")
+        async def handle(event: dict[str, int]) -> dict[str, int] | None:
+            tries[event["ask"]] += 1
+            if event["ask"] % 3 == 0 and tries[event["ask"]] == 1:
+                raise ValueError("once more")
+            return {"n": event["ask"] * 10} if event["ask"] % 2 else None
+
+        asked = [Message(body=b'{"ask":%d}' % n, received=RECEIVED) for n in range(30)]
+        shop.publish([*asked, Message(body=b"no JSON", received=RECEIVED)])
+        async with gateway:
+            await until(settled(gateway, 31))
+    assert shadow.stats() == ShadowStats(compared=15, agreed=8, disagreed=7)
+    capture = scan_capture(tmp_path / "c")
+    assert capture.metadata.stage == "handled"
+    moved = diff(shop.config, other, capture).flow().select("old", "new", "messages").rows()
+    assert moved == [("big", "small", 7)]
