@@ -16,6 +16,7 @@ from faststream import BaseMiddleware, ContextRepo, PublishCommand, Response
 
 from gateway_lab.errors import ConfigError
 from gateway_lab.gateway.handled import Refused
+from gateway_lab.gateway.neutral import refuse_middleware
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.headers import Headers
 from gateway_lab.routing.routed import Delivery, Routed
@@ -102,12 +103,10 @@ def _check(make: object) -> None:
     hint = "give the class itself, or functools.partial of it"
     if not callable(kind) or isinstance(kind, BaseMiddleware):
         raise ConfigError(f"{kind!r} makes no middlewares", hint=hint)
+    refuse_middleware(kind)
     name = getattr(kind, "__name__", "it")
     if isinstance(kind, type) and not issubclass(kind, BaseMiddleware):
         raise ConfigError(f"{name} is no BaseMiddleware of FastStream", hint=hint)
-    if getattr(kind, "__module__", "").startswith("faststream.") and "Telemetry" in name:
-        problem = f"{name} knows the messages of one broker alone"
-        raise ConfigError(problem, hint="leave it out")
 
 
 def _changes(kind: type[BaseMiddleware[Any, Any]]) -> bool:
