@@ -48,11 +48,21 @@ def faststream(job: Job) -> Done:
     return faststream_peer.forward(job)
 
 
+def traced(job: Job) -> Done:
+    """Do a job with the gateway and telemetry."""
+    from benchmarks.telemetry import trace_at  # noqa: PLC0415 - nobody else must carry it
+
+    trace_at(job.who)
+    return gateway(job)
+
+
 WHO: Mapping[str, Callable[[Job], Done]] = {
     "gateway": gateway,
     "bare": bare.forward,
     "faststream": faststream,
     "feeder": feeder.feed,
+    "traced-1": traced,
+    "traced-100": traced,
 }
 
 

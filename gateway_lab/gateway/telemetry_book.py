@@ -23,7 +23,7 @@ from opentelemetry.trace import (
 )
 
 from gateway_lab.brokers.contract import Failure, Outgoing
-from gateway_lab.gateway.telemetry_sampling import rule_of, with_chosen_ids, with_context
+from gateway_lab.gateway.telemetry_sampling import deciding, rule_of, with_context
 from gateway_lab.gateway.telemetry_spans import (
     CLASS,
     ERROR,
@@ -52,7 +52,7 @@ class Tracing:
 
     def __init__(self, tracer: Tracer) -> None:
         self.rule = rule_of(tracer)
-        self.tracer, self._ids = with_chosen_ids(tracer)
+        self.tracer, self._ids = deciding(tracer)
 
     def begin(
         self, parent: SpanContext | int, named: Named, links: Sequence[Link] = ()

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, TraceIdRatioBased
 from opentelemetry.trace import SpanContext, TraceFlags, Tracer, TraceState
 
 from gateway_lab.messages.headers import Headers
@@ -25,6 +25,7 @@ from gateway_lab.messages.message import Message
 PARENT_HEADER: Final = "traceparent"
 STATE_HEADER: Final = "tracestate"
 
+_NAMES: Final = frozenset({PARENT_HEADER, STATE_HEADER})
 _LOW: Final = (1 << 64) - 1
 _ROOT: Final = r"(?:Always(On|Off)Sampler|TraceIdRatioBased\{([0-9.e+-]+)\})"
 _FLAG: Final = (
@@ -130,12 +131,17 @@ class ChosenIds(IdGenerator):
         return True
 
 
-def with_chosen_ids(tracer: Tracer) -> tuple[Tracer, ChosenIds | None]:
-    """Return a tracer of our own whose traces have chosen ids; None: it takes none."""
+def deciding(tracer: Tracer) -> tuple[Tracer, ChosenIds | None]:
+    """Return a tracer of our own that begins what was chosen here, in traces with chosen ids.
+
+    None: it is not the SDK's, and decides by itself.
+    """
     if not isinstance(tracer, SdkTracer):
         return tracer, None
     own = copy.copy(tracer)
     ids = own.id_generator = ChosenIds(tracer.id_generator)
+    if isinstance(rule_of(tracer), Rule):
+        own.sampler = ALWAYS_ON
     return own, ids
 
 
@@ -164,9 +170,9 @@ def read_context(headers: Headers) -> SpanContext | None:
 
 def with_context(headers: Headers, context: SpanContext) -> Headers:
     """Return headers that name a span in place of the trace that they named before."""
-    others = tuple(each for each in headers if each[0].lower() not in {PARENT_HEADER, STATE_HEADER})
-    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-    if not context.trace_state:
-        return (*others, (PARENT_HEADER, parent.encode()))
-    state = context.trace_state.to_header()
-    return (*others, (PARENT_HEADER, parent.encode()), (STATE_HEADER, state.encode()))
+    kept = [each for each in headers if each[0].lower() not in _NAMES]
+    parent = b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
+    kept.append((PARENT_HEADER, parent))
+    if context.trace_state:
+        kept.append((STATE_HEADER, context.trace_state.to_header().encode()))
+    return tuple(kept)

@@ -23,6 +23,7 @@ from opentelemetry.trace import (
 )
 
 from gateway_lab.brokers.contract import Outgoing, Sink, Source
+from gateway_lab.config.check_usage import EXACT_POSITIONS
 from gateway_lab.config.plan import BatchPlan, Plan, SourcePlan, TargetPlan
 from gateway_lab.gateway.batch_writer import Member, Written
 from gateway_lab.gateway.dead_letter import Cause
@@ -65,6 +66,8 @@ class Traces(Watch):
 
     def __init__(self, begin: Tracing, source: SourcePlan) -> None:
         self._book, self._source = Book(begin), source
+        self._named = _Places(source)
+        self._names_last = {each.protocol for each in source.addresses} <= EXACT_POSITIONS
 
     def source(self, source: Source) -> Source:
         """Begin a span with each message that is sampled, and end it when it is settled."""
@@ -80,12 +83,11 @@ class Traces(Watch):
         version = _Version(self._book, self._source, means, targets)
         if batch is None:
             self._version = version
-            self._named = _Places(self._source, plan.digest)
         handling = means.handling and means.handling.around(version.around)
         return replace(
             means,
             router=_TracedRouter(version.route),
-            id_of=version.id_of,
+            id_of=means.id_of if self._names_last else version.id_of,
             letters=_TracedLetters(version),
             handling=handling,
         )
@@ -146,10 +148,10 @@ class Traces(Watch):
 class _Places:
     """How the spans of messages are named, by where they were read."""
 
-    def __init__(self, source: SourcePlan, digest: str) -> None:
+    def __init__(self, source: SourcePlan) -> None:
         self._known: dict[tuple[str, str | None], Named] = {}
         for address in source.addresses:
-            named = source_span(address, source.name, digest)
+            named = source_span(address, source.name)
             self._known.setdefault((address.broker, address.channel), named)
 
     def of(self, message: Message) -> Named:
@@ -172,28 +174,28 @@ class _Version:
         self._traces, self._route = book.traces, means.router.route
 
     def id_of(self, message: Message) -> str:
-        """Name a message; one that is traced has its name already."""
+        """Name a message; one that is traced has its name already, and another would be random."""
         trace = self._traces.get(id(message))
         return trace.id if trace and trace.id else self.new_id(message)
 
     def route(self, message: Message) -> Routed:
         """Decide a message; if it is traced, begin its sends."""
-        routed = self._route(message)
-        trace = self._traces.get(id(message))
-        return routed if trace is None else self.sends(trace, routed)
+        if id(message) not in self._traces:
+            return self._route(message)
+        return self.sends(self._traces[id(message)], self._route(message))
 
     def sends(self, trace: Trace, routed: Routed) -> Routed:
-        """Begin a send with each delivery, and say in the span of the message what was decided."""
+        """Begin a send with each delivery; without any, the message's span says what was decided."""
         trace.id = trace.id or self.new_id(trace.message)
-        if trace.span.is_recording():
-            trace.span.set_attributes(decision_attributes(routed))
-        deliveries = tuple(
-            self._send(trace, each) if each.outcome is _DELIVERED else each
-            for each in routed.deliveries
-        )
-        return msgspec.structs.replace(routed, deliveries=deliveries)
+        deliveries = [self._send(trace, each) for each in routed.deliveries]
+        if deliveries == list(routed.deliveries):
+            trace.span.set_attributes(decision_attributes(routed, self._source))
+            return routed
+        return msgspec.structs.replace(routed, deliveries=tuple(deliveries))
 
     def _send(self, trace: Trace, delivery: Delivery) -> Delivery:
+        if delivery.outcome is not _DELIVERED:
+            return delivery
         suffix, named = self._way((delivery.router, delivery.route, delivery.target))
         headers = self._book.send(trace, trace.id + suffix, named, delivery.headers)
         return msgspec.structs.replace(delivery, headers=headers)
