@@ -63,6 +63,7 @@ class Explained:
         target_rows: Its deliveries.
         change_rows: For each route that was reached and did not match a smallest set of clauses
             that would have to change, each taken by itself.
+        handled: What its handler made of it; None: none ran.
     """
 
     source: str
@@ -72,3 +73,4 @@ class Explained:
     clause_rows: tuple[ClauseRow, ...]
     target_rows: tuple[TargetRow, ...]
     change_rows: tuple[ChangeRow, ...]
+    handled: str | None = None

@@ -19,8 +19,10 @@ from gateway_lab.findings import Severity
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.mask import is_private_shown, mask_text
 from gateway_lab.messages.message import Message
+from gateway_lab.routing.explain_handled import HandledOnce, handle_once
 from gateway_lab.routing.explained import ChangeRow, ClauseRow, Explained, TargetRow
-from gateway_lab.routing.route import SourceRouter, compile_source
+from gateway_lab.routing.rehearsal import GivenHandlers
+from gateway_lab.routing.route import compile_source
 from gateway_lab.routing.routed import Delivery, Routed
 from gateway_lab.routing.sample import encode_event, make_message
 from gateway_lab.routing.show_explanation import as_html, as_text, show_value
@@ -88,18 +90,22 @@ def explain(
     message: Message | Mapping[str, Any] | bytes,
     *,
     source: str | None = None,
+    handlers: GivenHandlers | None = None,
 ) -> Explanation:
     """Explain where a message goes, and why; nothing is sent.
 
     Args:
         config: The config that decides.
         message: A message (of a capture), an event as a dict, or the bytes of a body. On a source
-            with a handler it is what the handler returned.
+            with a handler it is what the handler returned, unless `handlers` runs it.
         source: Left out: the source that reads the message's channel, or the only one there is.
+        handlers: A gateway, whose handler runs on the message now, and tries again at once.
 
     Raises:
-        ConfigError: The config has an error, so that it cannot decide any message.
-        ReplayError: No source, or more than one, can be meant; or the event is not JSON.
+        ConfigError: The config has an error, so that it cannot decide any message, or a function
+            is registered for a source that declares no handler.
+        ReplayError: No source, or more than one, can be meant; or the event is not JSON; or there
+            is no function for the handler.
     """
     compiled = compile_plan(config)
     if compiled.plan is None:
@@ -111,7 +117,13 @@ def explain(
     if not isinstance(message, Message):
         body = message if isinstance(message, bytes) else encode_event(message)
         message = make_message(plan.sources[name], body)
-    return _Explainer(config, plan, plan.sources[name], router, message).explanation()
+    explainer = _Explainer(config, plan, plan.sources[name])
+    if handlers is None or not (done := handle_once(plan, explainer.source, message, handlers)):
+        return explainer.explanation(message, router.route(message), router.values(message))
+    if done.message is None:
+        return explainer.explanation(message, done.routed, {}, done)
+    routed, values = router.route(done.message), router.values(done.message)
+    return explainer.explanation(done.message, routed, values, done)
 
 
 def _find_source(plan: Plan, message: object) -> str:
@@ -130,21 +142,18 @@ def _find_source(plan: Plan, message: object) -> str:
 class _Explainer:
     """Explains one message."""
 
-    def __init__(
-        self,
-        config: GatewayConfig,
-        plan: Plan,
-        source: SourcePlan,
-        router: SourceRouter,
-        message: Message,
-    ) -> None:
+    def __init__(self, config: GatewayConfig, plan: Plan, source: SourcePlan) -> None:
         self.config, self.plan, self.source = config, plan, source
-        self.message = message
-        self.routed: Routed = router.route(message)
-        self.values = router.values(message)
 
-    def explanation(self) -> Explanation:
-        routed = self.routed
+    def explanation(
+        self,
+        message: Message,
+        routed: Routed,
+        values: Mapping[Reference, Value],
+        done: HandledOnce | None = None,
+    ) -> Explanation:
+        self.message, self.routed, self.values = message, routed, values
+        deliveries = (*routed.deliveries, *(done.sent if done else ()))
         decided = (
             [] if routed.invalid else [self.plan.routers[each.router] for each in routed.decisions]
         )
@@ -154,8 +163,9 @@ class _Explainer:
             invalid=routed.invalid,
             decisions=routed.decisions,
             clause_rows=tuple(row for router in decided for row in self.clauses(router)),
-            target_rows=tuple(self.target(each) for each in routed.deliveries),
+            target_rows=tuple(self.target(each) for each in deliveries),
             change_rows=tuple(row for router in decided for row in self.changes(router)),
+            handled=done.told if done else None,
         )
 
     # --- routes ---

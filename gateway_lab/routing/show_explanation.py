@@ -54,15 +54,16 @@ def as_text(explanation: Explained) -> str:
 
 def _lines(explanation: Explained) -> Iterator[str]:
     yield f"source {explanation.source}, event type {explanation.event_type or 'none'}"
+    if explanation.handled:
+        yield explanation.handled
     if explanation.invalid:
         yield f"invalid: {explanation.invalid}"
-        yield from _target_lines(explanation, None)
-        return
-    for decision in explanation.decisions:
+    for decision in () if explanation.invalid else explanation.decisions:
         yield f"router {decision.router}: {decision.result}"
         yield from _route_lines(explanation, decision.router)
         yield from _target_lines(explanation, decision.router)
         yield from _change_lines(explanation, decision.router)
+    yield from _target_lines(explanation, None)
 
 
 def _route_lines(explanation: Explained, router: str) -> Iterator[str]:
@@ -110,6 +111,7 @@ def nearest_miss(rows: list[ChangeRow]) -> str:
 def as_html(explanation: Explained) -> str:
     """Make two tables, clauses and deliveries; everything from the message is escaped."""
     title = f"source {explanation.source}, event type {explanation.event_type or 'none'}"
+    handled = f"<p>{escape(explanation.handled)}</p>" if explanation.handled else ""
     invalid = f"<p>invalid: {escape(explanation.invalid)}</p>" if explanation.invalid else ""
     clauses = [
         (
@@ -131,7 +133,7 @@ def as_html(explanation: Explained) -> str:
         for line in _change_lines(explanation, decision.router)
     ]
     return (
-        f"<p><b>{escape(title)}</b></p>{invalid}"
+        f"<p><b>{escape(title)}</b></p>{handled}{invalid}"
         + _table(("router", "route", "clause", "values", "result"), clauses)
         + _table(("router", "route", "target", "channel", "outcome", "reason"), targets)
         + "".join(f"<p>{escape(each)}</p>" for each in misses)
