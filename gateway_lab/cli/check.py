@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Exit, Option
 
 import gateway_lab as gl
-from gateway_lab.cli.options import ConfigFiles, Form
+from gateway_lab.cli.options import App, ConfigFiles, Form, handlers_of
 from gateway_lab.cli.report import Format, Report, Table
 from gateway_lab.findings import Finding, Severity
 
@@ -31,11 +31,17 @@ def check(
         Path | None, Option(help="Also compare with traffic: undeclared fields, idle rules.")
     ] = None,
     strict: Annotated[bool, Option("--strict", help="Exit 1 on a warning, too.")] = False,
+    app: App = "",
     form: Form = Format.TABLE,
 ) -> None:
     """List what is wrong with configs; exit 1 on an error."""
     traffic = None if capture is None else gl.scan_capture(capture)
-    findings = [each for path in configs for each in gl.check(gl.read_config(path), traffic)]
+    handlers = handlers_of(app)
+    findings = [
+        each
+        for path in configs
+        for each in gl.check(gl.read_config(path), traffic, handlers=handlers)
+    ]
     counts = Counter(each.severity for each in findings)
     closing = ", ".join(f"{counts[each]} {each}{_s(counts[each])}" for each in Severity)
     if form is Format.TABLE:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 import gateway_lab as gl
-from gateway_lab.cli.options import Bindings, CaptureFile, Form, Limit, bindings
+from gateway_lab.cli.options import App, Bindings, CaptureFile, Form, Limit, bindings, handlers_of
 from gateway_lab.cli.report import Format, Report, table
 
 EXAMPLES = """
@@ -33,12 +33,14 @@ def diff(
         list[str] | None, Option(help="Fail when a delivery to this target changes; repeatable.")
     ] = None,
     source: Bindings = None,
+    app: App = "",
     limit: Limit = 20,
     form: Form = Format.TABLE,
 ) -> None:
     """Sends nothing: compare two configs on the same captured messages."""
     before, after = gl.read_config(old), gl.read_config(new)
-    result = gl.diff(before, after, gl.scan_capture(capture), sources=bindings(source))
+    traffic, handlers = gl.scan_capture(capture), handlers_of(app)
+    result = gl.diff(before, after, traffic, sources=bindings(source), handlers=handlers)
     tables = [
         table("summary", result.summary(), limit=limit),
         table("config", result.config(), limit=limit),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from typer import Argument, BadParameter, Option
 
 import gateway_lab as gl
-from gateway_lab.cli.options import ConfigFile, Form
+from gateway_lab.cli.options import App, ConfigFile, Form, handlers_of
 from gateway_lab.cli.report import Format, Report, table
 
 EXAMPLES = """
@@ -33,21 +33,24 @@ def explain(
         str | None, Option(help="The source that reads it; left out: the only one that can.")
     ] = None,
     event: Annotated[str | None, Option(help="An event, written as JSON.")] = None,
+    app: App = "",
     form: Form = Format.TABLE,
 ) -> None:
     """Show clause by clause why a message goes where it goes."""
-    routes = gl.read_config(config)
+    routes, handlers = gl.read_config(config), handlers_of(app)
     if capture is not None and seq is not None:
-        result = gl.explain(routes, gl.scan_capture(capture).message(seq), source=source)
+        message = gl.scan_capture(capture).message(seq)
+        result = gl.explain(routes, message, source=source, handlers=handlers)
     elif event is not None:
-        result = gl.explain(routes, _event(event), source=source)
+        result = gl.explain(routes, _event(event), source=source, handlers=handlers)
     else:
         raise BadParameter("give CAPTURE and --seq, or --event")
     if form is Format.TABLE:
         print(f"{result}\n{LEGEND}")
         return
     tables = {"targets": result.targets, "clauses": result.clauses, "changes": result.changes}
-    facts = {"source": result.source, "event_type": result.event_type, "invalid": result.invalid}
+    named = ("source", "event_type", "handled", "invalid")
+    facts = {name: getattr(result, name) for name in named}
     Report(
         facts=facts,
         tables=[table(name, frame, limit=frame.height) for name, frame in tables.items()],

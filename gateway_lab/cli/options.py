@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from typer import Argument, BadParameter, Option
 
 from gateway_lab.cli.report import Format
+
+if TYPE_CHECKING:
+    from gateway_lab.gateway.gateway import Gateway
 
 ConfigFile: TypeAlias = Annotated[Path, Argument(help="A config, YAML or JSON.", metavar="CONFIG")]
 ConfigFiles: TypeAlias = Annotated[
@@ -28,6 +31,13 @@ Bindings: TypeAlias = Annotated[
         help="Where in the capture a source's messages are, if not at its own address; repeatable.",
     ),
 ]
+App: TypeAlias = Annotated[
+    str,
+    Option(
+        metavar="MODULE:GATEWAY",
+        help="Run the handlers and middlewares of a module on the messages.",
+    ),
+]
 
 
 def bindings(given: list[str] | None) -> dict[str, str]:
@@ -38,3 +48,16 @@ def bindings(given: list[str] | None) -> dict[str, str]:
             msg = f"{name!r} is not written like business=kafka:business-events"
             raise BadParameter(msg, param_hint="--source")
     return {name: channel for name, _, channel in pairs}
+
+
+def handlers_of(app: str) -> Gateway | None:
+    """Import the gateway whose handlers are to run; None: there is none.
+
+    Raises:
+        ConfigError: It cannot be imported, or is no gateway.
+    """
+    if not app:
+        return None
+    from gateway_lab.gateway.app_gateway import find_gateway  # noqa: PLC0415 - not without --app
+
+    return find_gateway(app)

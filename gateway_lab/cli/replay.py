@@ -8,7 +8,16 @@ from typing import Annotated, Any
 from typer import Option
 
 import gateway_lab as gl
-from gateway_lab.cli.options import Bindings, CaptureFile, ConfigFile, Form, Limit, bindings
+from gateway_lab.cli.options import (
+    App,
+    Bindings,
+    CaptureFile,
+    ConfigFile,
+    Form,
+    Limit,
+    bindings,
+    handlers_of,
+)
 from gateway_lab.cli.report import Format, Report, table
 
 EXAMPLES = """
@@ -17,6 +26,9 @@ EXAMPLES = """
 `gateway-lab replay routes.yaml monday.parquet --by channels --limit 50`  what is written where
 
 `gateway-lab replay routes.yaml monday.parquet --every 5m --format json`  deliveries over time
+
+`gateway-lab replay users.yaml monday.parquet --app users:gateway --by handled`
+  what became of messages in the handlers that users.py registers
 """
 
 NOWHERE = (
@@ -32,6 +44,7 @@ class By(StrEnum):
     ROUTES = "routes"
     TARGETS = "targets"
     CHANNELS = "channels"
+    HANDLED = "handled"
 
 
 def replay(
@@ -43,12 +56,17 @@ def replay(
     ),
     every: Annotated[str | None, Option(help="Count per target and step of time: 10s, 1m.")] = None,
     source: Bindings = None,
+    app: App = "",
     limit: Limit = 20,
     form: Form = Format.TABLE,
 ) -> None:
-    """Sends nothing: count where each captured message would go, and why not."""
+    """Sends nothing: count where each captured message would go, and why not.
+
+    Sources with handlers are not replayed, unless --app names the gateway that has them: whatever
+    these functions do to the world, they do.
+    """
     routes, traffic = gl.read_config(config), gl.scan_capture(capture)
-    result = gl.replay(routes, traffic, sources=bindings(source))
+    result = gl.replay(routes, traffic, sources=bindings(source), handlers=handlers_of(app))
     if every is not None:
         tables = [table("over_time", result.over_time(every), limit=limit)]
     elif by is By.ROUTERS:
@@ -75,7 +93,15 @@ def facts(result: gl.Replay) -> dict[str, Any]:
 
 def closing(result: gl.Replay) -> str:
     """Say what checking found, a line a finding, and when the capture is another one's."""
-    return "\n".join([*map(str, result.findings), *_unread(result)])
+    return "\n".join([*map(str, result.findings), *_unread(result), *_unhandled(result)])
+
+
+def _unhandled(result: gl.Replay) -> list[str]:
+    """Say how the sources are replayed whose handler did not run."""
+    names = ", ".join(result.books().not_replayed)
+    if not any(result.books().not_replayed.values()) or result.run.handled:
+        return []
+    return [f"the handler of {names} did not run\n  hint: --app MODULE:GATEWAY names its gateway"]
 
 
 def _unread(result: gl.Replay) -> list[str]:
