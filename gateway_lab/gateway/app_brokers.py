@@ -105,8 +105,8 @@ def _rabbitmq(alias: str, url: str) -> Options:
     return {
         "host": host,
         "port": port,
-        # FastStream reads one slash as the default host, and drops the first of two.
-        "virtualhost": f"//{path}" if (path := unquote(address.place)).startswith("/") else path,
+        # FastStream drops the first of two slashes; the name of a host may begin with one.
+        "virtualhost": f"/{path}" if (path := unquote(address.place)).startswith("/") else path,
         "security": who,
         "default_channel": Channel(prefetch_count=100, on_return_raises=True),
     }

@@ -141,12 +141,11 @@ class _Writer:
     def document(self) -> dict[str, Any]:
         """Return all of it."""
         config = self._config
-        used = sorted({broker for broker, _, _ in self._keys})
         return {
             "asyncapi": VERSION,
             "info": {"title": config.name, "version": config.digest[:12], **_told(config)},
             "defaultContentType": "application/json",
-            "servers": {alias: _server(alias, config.brokers[alias]) for alias in used},
+            "servers": {alias: _server(alias, kind) for alias, kind in config.brokers.items()},
             "channels": self._channels,
             "operations": self._operations,
             "components": self._messages.components(),
