@@ -93,6 +93,7 @@ class View {
       release: () => this.paintRelease(),
       code: () => this.paintCode(),
       status: () => this.paintStatus(),
+      progress: () => this.paintProgress(),
       hints: () => this.menu.known(),
     };
     this.listeners = Object.entries(painters).map(([name, paint]) => {
@@ -138,6 +139,8 @@ class View {
     this.write = button("Write…", () => this.send("release", { on: this.get("release") === null }));
     this.said = h("span", { role: "status", className: "gl-said" });
     this.busy = h("span", { className: "gl-working", "aria-hidden": "true" });
+    this.counting = h("progress", { max: 1, "aria-label": "messages counted" });
+    this.partial = h("p", { className: "gl-partial", hidden: true }, this.counting, " ", h("span", {}));
     this.error = h("p", { role: "alert", className: "gl-error", hidden: true });
     this.window = h("div", { className: "gl-window" });
     this.chart = h("div", { className: "gl-chart" });
@@ -157,6 +160,7 @@ class View {
     this.root.append(
       h("div", { className: "gl-bar" }, this.title, this.digest, this.undo, this.redo, this.compare, this.showCode, this.write, this.said, this.busy),
       this.error,
+      this.partial,
       this.panels.release,
       this.panels.code,
       this.flow,
@@ -222,6 +226,15 @@ class View {
     if (!busy) this.said.textContent = said;
     this.error.hidden = !error;
     this.error.textContent = error ? [error.message, error.hint].filter(Boolean).join(" – ") : "";
+  }
+
+  // Of a large capture the first messages are counted at once, and all of them behind that.
+  paintProgress() {
+    const [{ messages, of }, progress] = [this.get("counts"), this.get("progress")];
+    this.partial.hidden = !of;
+    this.counting.value = progress ? progress.counted / progress.of : 0;
+    const share = progress ? `${Math.floor((100 * progress.counted) / progress.of)} %` : "";
+    this.partial.lastChild.textContent = of ? `counts are of the first ${number(messages)} messages; counting all ${number(of)}: ${share}` : "";
   }
 
   paintGone() {
@@ -388,6 +401,8 @@ class View {
     setText(this.rows.get(`${router.name}:unmatched`).unmatched, router.unmatched.join(", "));
     for (const route of router.routes) {
       const row = this.rows.get(`${router.name}/${route.name}`);
+      const isAsTold = row.when.value === (route.when ?? "") && row.to.value === route.to.join(", ") && row.enabled.checked === route.enabled;
+      if (!isNew(row, "filled", route) && isAsTold) continue;
       row.enabled.checked = route.enabled;
       row.row.classList.toggle("gl-off", !route.enabled);
       setText(row.when, route.when ?? "");
@@ -450,9 +465,12 @@ class View {
   paintCounts() {
     const counts = this.get("counts");
     this.root.classList.toggle("gl-stale", counts.stale);
+    this.root.classList.toggle("gl-few", Boolean(counts.of));
+    this.paintProgress();
     for (const [key, row] of this.rows) {
       if (row.cells) {
         const found = counts.routes[key] ?? {};
+        if (!isNew(row, "counted", found)) continue;
         row.look(found.messages);
         row.cells.messages.title = found.undecided ? `${number(found.undecided)} undecided: a value was missing` : "";
         row.cells.messages.classList.toggle("gl-undecided", Boolean(found.undecided));
@@ -465,8 +483,10 @@ class View {
         row.delta.textContent = signed(found.delta);
       }
     }
-    for (const [name, { look, cells }] of this.targetCells ?? []) {
+    for (const [name, row] of this.targetCells ?? []) {
       const found = counts.targets[name] ?? {};
+      if (!isNew(row, "counted", found)) continue;
+      const { look, cells } = row;
       look(found.deliveries);
       const shown = [number(found.delivered), number(found.dead_lettered), size(found.bytes), signed(found.delta)];
       cells.forEach((cell, at) => { cell.textContent = shown[at]; });
@@ -475,12 +495,15 @@ class View {
 
   paintProblems() {
     const problems = this.get("problems");
+    const byRoute = Map.groupBy(problems, (each) => `${each.router}/${each.route}`);
     for (const [key, row] of this.rows) {
       if (!row.problem) continue;
-      const mine = problems.filter((each) => `${each.router}/${each.route}` === key);
+      const mine = byRoute.get(key) ?? [];
+      if (!isNew(row, "told", mine)) continue;
       row.problem.replaceChildren(...mine.map((each) => problemLine(each)));
       row.when.setAttribute("aria-invalid", String(mine.some((each) => each.severity === "error" && each.field === "when")));
     }
+    if (!isNew(this, "listed", problems)) return;
     const items = problems.map((each) => h("li", { className: `gl-${each.severity}` }, h("code", {}, each.code), ` ${each.where}: `, problemLine(each)));
     this.problems.replaceChildren(...(items.length ? items : [h("li", { className: "gl-quiet" }, "none: this config is fine")]));
   }
@@ -851,6 +874,15 @@ function pretty(body) {
   } catch {
     return body;
   }
+}
+
+// --- what is as it was is not painted again: with 500 routes that is what takes the time ---
+
+function isNew(holder, name, value) {
+  const text = JSON.stringify(value);
+  const isSame = holder[name] === text;
+  holder[name] = text;
+  return !isSame;
 }
 
 // --- fields keep what a person is doing in them ---

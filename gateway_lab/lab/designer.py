@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import copy
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from html import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +19,8 @@ from gateway_lab.lab.completion import hints
 from gateway_lab.lab.draft import Draft
 from gateway_lab.lab.flows import diff_flow, replay_flow
 from gateway_lab.lab.later import Answers, Later
-from gateway_lab.lab.layout import to_svg
+from gateway_lab.lab.still import still
 from gateway_lab.offline.summary import Replay
-from gateway_lab.offline.text import html_table
 
 try:
     import anywidget
@@ -45,6 +43,9 @@ _BUSY: Final = {
 
 PAUSE_S: Final = 0.6
 """Without a further edit, after which what takes longer than counts is shown."""
+
+TELL_S: Final = 0.1
+"""Between two words on how far the counting is."""
 
 
 def design(config: GatewayConfig, capture: Capture, base: GatewayConfig | None = None) -> Designer:
@@ -89,6 +90,7 @@ class Designer(anywidget.AnyWidget):
     steps = traitlets.Dict().tag(sync=True)
     release = traitlets.Any(None).tag(sync=True)
     code = traitlets.Any(None).tag(sync=True)
+    progress = traitlets.Any(None).tag(sync=True)
     status = traitlets.Dict(dict(_QUIET)).tag(sync=True)
 
     def __init__(self, draft: Draft) -> None:
@@ -108,8 +110,12 @@ class Designer(anywidget.AnyWidget):
             "write": self._write,
         }
         self._later = Later(self._rest, self._take)
+        self._opening = Later(self._count, self._widen)
+        self._opening.lock = self._later.lock
+        self._is_open = False
+        self._drawn: Replay | None = None
         self._bars: tuple[Replay, Any] | None = None
-        self._show()
+        self._show(after_s=0)
         self.on_msg(self._heard)
 
     # --- in Python ---
@@ -186,16 +192,16 @@ class Designer(anywidget.AnyWidget):
 
     # --- what is shown ---
 
-    def _show(self) -> None:
+    def _show(self, *, after_s: float | None = None) -> None:
         """Show everything anew: at once what is waited for, the rest in a pause."""
         draft = self.draft
         self.document = pieces.document(draft)
         self.counts = pieces.counts(draft)
         self.steps = {"names": list(draft.history), "at": draft.at}
         self.problems = self._problems_at_once()
-        self.flow = pieces.picture(replay_flow(draft.replay))
+        self.flow = pieces.picture(replay_flow(draft.shown.replay))
         self.why = self.release = self.code = None
-        self._later.begin(after_s=PAUSE_S)
+        self._later.begin(after_s=PAUSE_S if after_s is None else after_s)
 
     def _problems_at_once(self) -> list[pieces.Json]:
         """Tell errors; warnings need proofs, and stay as they were until there is a pause."""
@@ -219,7 +225,7 @@ class Designer(anywidget.AnyWidget):
             yield {"samples": self._samples(seen)}
             yield {"times": self._times(seen)}
             if not self.hints:
-                yield {"hints": hints(seen.whole.config, seen.capture)}
+                yield {"hints": hints(seen.shown.whole.config, seen.capture)}
             if self.comparison is not None:
                 yield {"comparison": _comparison(seen)}
             yield {"status": {"busy": None}}
@@ -227,9 +233,11 @@ class Designer(anywidget.AnyWidget):
             yield {"status": _refusal(error.problem, error.hint)}
 
     def _times(self, seen: Draft) -> pieces.Json | None:
-        """Tell the time chart; a window alone draws no bar anew."""
-        if self._bars is None or self._bars[0] is not seen.whole:
-            self._bars = (seen.whole, pieces.bars(seen.whole))
+        """Tell the time chart, once all is counted; a window alone draws no bar anew."""
+        if seen.is_partial:
+            return None
+        if self._bars is None or self._bars[0] is not seen.shown.whole:
+            self._bars = (seen.shown.whole, pieces.bars(seen.shown.whole))
         bars = self._bars[1]
         return None if bars is None else {**bars, "window": pieces.window(seen)}
 
@@ -241,6 +249,28 @@ class Designer(anywidget.AnyWidget):
             return pieces.samples(seen, *self._asked)
         except ReplayError:
             return None
+
+    # --- a large capture: the first messages at once, all of them when they are counted ---
+
+    def _count(self) -> Answers:
+        """Count all messages, and tell how far it is."""
+        of, counted, next_s = self.draft.capture.count, 0, 0.0
+
+        def tell(messages: int) -> None:
+            nonlocal counted, next_s
+            counted += messages
+            if time.monotonic() >= next_s:
+                next_s = time.monotonic() + TELL_S
+                self._opening.tell({"progress": {"counted": counted, "of": of}})
+
+        yield {"progress": {"counted": 0, "of": of}}
+        yield {"all": self.draft.count_all(tell), "progress": None}
+
+    def _widen(self, answer: Mapping[str, Any]) -> None:
+        self.progress = answer["progress"]
+        if "all" in answer:
+            self.draft.widen(answer["all"])
+            self._show(after_s=0)
 
     # --- what is heard ---
 
@@ -320,25 +350,27 @@ class Designer(anywidget.AnyWidget):
     # --- without a browser ---
 
     def __repr__(self) -> str:
-        steps = self.draft.at
+        steps, shown = self.draft.at, self._drawn or self.replay
         told = f"{steps} step{'s' * (steps != 1)}" if steps else "unchanged"
-        return f"<Designer {self.config.name}: {told}, {self.config.digest[:12]}>\n{self.replay!r}"
+        return f"<Designer {self.config.name}: {told}, {self.config.digest[:12]}>\n{shown!r}"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        bundle, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        return {**bundle, "text/plain": repr(self), "text/html": self._html()}, metadata
+        """Show the panel at once; a large capture is counted behind it.
 
-    def _html(self) -> str:
-        """Return a picture and the same numbers as tables: they show in every viewer."""
-        title = f"{self.config.name}: where {self.counts['messages']:,} messages go"
-        picture = base64.b64encode(to_svg(replay_flow(self.replay), title).encode()).decode()
-        image = f'<img alt="{escape(title)}" src="data:image/svg+xml;base64,{picture}">'
-        tables = (html_table(each) for each in (self.replay.routes(), self.replay.targets()))
-        return "\n".join([f"<p>{escape(title)}</p>", image, *tables])
+        What viewers without a browser show is then about the first messages; shown once more it
+        is about all.
+        """
+        self._drawn = self.replay if self._is_open else self.draft.shown.replay
+        bundle, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        faces = {"text/plain": repr(self), "text/html": still(self._drawn, self.draft)}
+        self._drawn, self._is_open = None, True
+        if self.draft.is_partial:
+            self._opening.begin(after_s=0)
+        return {**bundle, **faces}, metadata
 
 
 def _comparison(draft: Draft) -> pieces.Json:
-    found = draft.diff()
+    found = draft.shown.diff()
     return pieces.comparison(found, diff_flow(found, draft.config))
 
 

@@ -7,6 +7,8 @@ only calls them. A draft changes; the configs that it holds never do.
 from __future__ import annotations
 
 import difflib
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +18,9 @@ from gateway_lab.captures.capture import Capture, as_utc
 from gateway_lab.config.check import check
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.write import to_text
-from gateway_lab.errors import ConfigError, ReplayError, did_you_mean
+from gateway_lab.errors import ConfigError, did_you_mean
 from gateway_lab.findings import Findings
+from gateway_lab.lab.counted import Counted, Window
 from gateway_lab.lab.steps import (
     EDITS,
     OPENED,
@@ -27,13 +30,18 @@ from gateway_lab.lab.steps import (
     shortened,
     step_of,
 )
-from gateway_lab.offline.diff import RouteDiff, diff
-from gateway_lab.offline.run import replay
+from gateway_lab.offline.diff import RouteDiff
+from gateway_lab.offline.progress import told
 from gateway_lab.offline.summary import Replay
 from gateway_lab.routing.explanation import Explanation, explain
 
 MAX_STEPS: Final = 500
 """Steps that can be undone; older ones are forgotten."""
+
+AT_ONCE: Final = 50_000
+"""Messages that are counted before anybody waits; of more, at first the first few are."""
+
+FIRST_FEW: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class Draft:
         capture: The traffic.
         base: What counts are compared with.
         path: The file that the config came from; None if it was made in Python.
+        shown: What is counted so far, see `is_partial`; `replay` and `diff` count the rest first.
     """
 
     def __init__(
@@ -79,9 +88,10 @@ class Draft:
         self._steps = [Step(OPENED, config)]
         self._at = 0
         self._typed: GatewayConfig | None = None
-        self._window: tuple[datetime, datetime] | None = None
-        self._base_whole = self._base_replay = replay(self.base, capture)
-        self._whole = self._replay = self._base_whole
+        self._window: Window | None = None
+        few = capture if capture.count <= AT_ONCE else capture.head(FIRST_FEW)
+        self.shown = Counted(self.base, few)
+        self._counting, self._all = threading.Lock(), self.shown
         self._look()
 
     # --- what it is ---
@@ -98,22 +108,22 @@ class Draft:
     @property
     def replay(self) -> Replay:
         """What the last config without errors does, in the window."""
-        return self._replay
-
-    @property
-    def whole(self) -> Replay:
-        """What the last config without errors does, over the whole capture."""
-        return self._whole
+        return self._settled().replay
 
     @property
     def base_replay(self) -> Replay:
         """What the base does, in the window."""
-        return self._base_replay
+        return self._settled().base_replay
 
     @property
     def is_stale(self) -> bool:
         """Whether `replay` is of an earlier config, since this one has errors."""
-        return self._is_stale
+        return self.shown.is_stale
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether `shown` is about the first messages only: the rest is not counted yet."""
+        return self.shown.capture is not self.capture
 
     def problems(self) -> Findings:
         """Return all findings of the config as it is now."""
@@ -189,24 +199,41 @@ class Draft:
     # --- traffic ---
 
     @property
-    def window(self) -> tuple[datetime, datetime] | None:
+    def window(self) -> Window | None:
         """From when and until when messages are looked at; None: all."""
         return self._window
 
     @window.setter
     def window(self, window: tuple[datetime | str, datetime | str] | None) -> None:
         self._window = None if window is None else (as_utc(window[0]), as_utc(window[1]))
-        self._base_replay = self._seen(self._base_whole)
-        is_base = self._whole is self._base_whole
-        self._replay = self._base_replay if is_base else self._seen(self._whole)
+        self.shown.narrow(self._window)
+
+    def count_all(self, tell: Callable[[int], None] = lambda _: None) -> Counted:
+        """Count all messages, for `widen`; a thread may, while others go on with the draft.
+
+        Args:
+            tell: Is told how many more messages are decoded, from time to time.
+        """
+        with self._counting:
+            if self._all.capture is not self.capture:
+                with told(tell):
+                    self._all = Counted(self.base, self.capture)
+        return self._all
+
+    def widen(self, counted: Counted) -> None:
+        """Show what `count_all` found instead of the first messages."""
+        if self.is_partial:
+            self.shown = counted
+            self.shown.narrow(self._window)
+            self._look()
 
     def diff(self) -> RouteDiff:
         """Compare the base with the last config without errors, over the whole capture."""
-        return diff(self.base, self._whole.config, self.capture)
+        return self._settled().diff()
 
     def explain(self, seq: int) -> Explanation:
         """Say why a captured message goes where it goes."""
-        return explain(self._whole.config, self.capture.message(seq))
+        return explain(self.shown.whole.config, self.capture.message(seq))
 
     # --- release ---
 
@@ -261,20 +288,12 @@ class Draft:
     # --- how ---
 
     def _look(self) -> None:
-        """Replay the config if it can be; else what was found before stays, as stale."""
-        self._is_stale = False
-        if self._whole.config == self.config:
-            return
-        try:
-            self._whole = replay(self.config, self.capture)
-        except ReplayError:
-            self._is_stale = True
-        else:
-            self._replay = self._seen(self._whole)
+        self.shown.look(self.config)
 
-    def _seen(self, whole: Replay) -> Replay:
-        """Narrow a replay down to the window."""
-        return whole if self._window is None else whole.between(*self._window)
+    def _settled(self) -> Counted:
+        if self.is_partial:
+            self.widen(self.count_all())
+        return self.shown
 
 
 def _read(file: Path) -> str | None:

@@ -35,6 +35,7 @@ class Later:
         self.lock = threading.RLock()
         self._answers, self._take = answers, take
         self._turn, self._is_under_way = 0, False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, *, after_s: float) -> None:
@@ -43,8 +44,9 @@ class Later:
             self._turn += 1
             self._is_under_way = True
         try:
-            loop = asyncio.get_running_loop()
+            self._loop = loop = asyncio.get_running_loop()
         except RuntimeError:
+            self._loop = None
             for answer in self._answers():
                 self._take(answer)
             self._is_under_way = False
@@ -58,16 +60,26 @@ class Later:
         if self._is_under_way:
             self.begin(after_s=after_s)
 
+    def tell(self, answer: Mapping[str, Any]) -> None:
+        """Put in place what is known while the next answer is made; any thread may call it."""
+        if self._loop is None:
+            self._take(answer)
+        else:
+            self._loop.call_soon_threadsafe(self._put, answer)
+
+    def _put(self, answer: Mapping[str, Any]) -> None:
+        with self.lock:
+            if self._is_under_way:
+                self._take(answer)
+
     async def _work(self, turn: int, after_s: float) -> None:
         await asyncio.sleep(after_s)
-        answers: Answers | None = None
-        answer: Mapping[str, Any] | None = {}
-        while answer is not None:
+        with self.lock:
+            answers = self._answers()
+        while (answer := await asyncio.to_thread(next, answers, None)) is not None:
             with self.lock:
                 if turn != self._turn:
                     return
                 self._take(answer)
-                answers = answers or self._answers()
-            answer = await asyncio.to_thread(next, answers, None)
         with self.lock:
             self._is_under_way = turn != self._turn

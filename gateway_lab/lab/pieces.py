@@ -122,10 +122,11 @@ def _first(path: list[Any]) -> str | None:
 
 def counts(draft: Draft) -> Json:
     """Count messages of each route and target, beside the base."""
-    now, base = draft.replay, draft.base_replay
+    now, base = draft.shown.replay, draft.shown.base_replay
     return {
         "stale": draft.is_stale,
         "messages": now.books().messages,
+        "of": draft.capture.count if draft.is_partial else None,
         "routes": _beside(_routes(now), _routes(base), "messages"),
         "routers": _beside(_routers(now), _routers(base), "unmatched"),
         "targets": _beside(_targets(now), _targets(base), "deliveries"),
@@ -259,7 +260,7 @@ def samples(draft: Draft, select: Mapping[str, str], page: int) -> Json:
         select: `source`, `router`, `route`, `target` or `outcome`: only those.
         page: From 0; the next page has others.
     """
-    found = draft.replay.sample(n=PAGE_ROWS * (page + 1) + 1, seed=0, **select)
+    found = draft.shown.replay.sample(n=PAGE_ROWS * (page + 1) + 1, seed=0, **select)
     shown = found.slice(PAGE_ROWS * page, PAGE_ROWS)
     names = ("seq", "received", "source", "router", "route", "target", "channel", "outcome")
     return {

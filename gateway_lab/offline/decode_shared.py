@@ -15,6 +15,7 @@ from itertools import accumulate
 import polars as pl
 
 from gateway_lab.offline.decoding import Decoded, DecodeTask, joined
+from gateway_lab.offline.progress import advance
 from gateway_lab.offline.worker import Worker, warm_worker
 
 SHARED_FROM = 300_000
@@ -48,7 +49,7 @@ def _pieces(task: DecodeTask) -> Iterator[DecodeTask]:
 def _alone(pieces: list[DecodeTask]) -> list[Decoded]:
     with ThreadPoolExecutor(1) as reader:
         frames = _read_ahead(pieces, reader)
-        return [piece.decode(frame) for piece, frame in zip(pieces, frames, strict=True)]
+        return [_told(piece.decode(frame)) for piece, frame in zip(pieces, frames, strict=True)]
 
 
 def _read_ahead(pieces: list[DecodeTask], reader: ThreadPoolExecutor) -> Iterator[pl.DataFrame]:
@@ -71,7 +72,7 @@ def _with_worker(pieces: list[DecodeTask], worker: Worker) -> list[Decoded]:
         while len(theirs) < 2 and first < last:
             theirs.append((last, worker.submit(pieces[last].run)))
             last -= 1
-        done[first] = pieces[first].run()
+        done[first] = _told(pieces[first].run())
         first += 1
         while theirs and theirs[0][1].done():
             number, future = theirs.popleft()
@@ -83,6 +84,11 @@ def _with_worker(pieces: list[DecodeTask], worker: Worker) -> list[Decoded]:
 def _result(piece: DecodeTask, future: Future[Decoded]) -> Decoded:
     """Take a piece from the worker; if it died, do the piece here."""
     try:
-        return future.result()
+        return _told(future.result())
     except (OSError, EOFError, ValueError):
-        return piece.run()
+        return _told(piece.run())
+
+
+def _told(decoded: Decoded) -> Decoded:
+    advance(len(decoded.sizes))
+    return decoded

@@ -1,10 +1,12 @@
-"""A progress bar for work that takes long enough to wonder."""
+"""How far work is that takes long enough to wonder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from time import monotonic
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -59,3 +61,23 @@ def _shown(steps: Iterator[tuple[T, int]], label: str, done: int, total: int) ->
         for answer, size in steps:
             bar.advance(task, size)
             yield answer
+
+
+_TELL: Final[ContextVar[Callable[[int], None] | None]] = ContextVar("_TELL", default=None)
+
+
+@contextmanager
+def told(tell: Callable[[int], None]) -> Iterator[None]:
+    """Tell somebody how many more messages are decoded, while the block runs in this thread."""
+    token = _TELL.set(tell)
+    try:
+        yield
+    finally:
+        _TELL.reset(token)
+
+
+def advance(messages: int) -> None:
+    """Tell that some more messages are decoded, if anybody wants to know."""
+    tell = _TELL.get()
+    if tell is not None:
+        tell(messages)

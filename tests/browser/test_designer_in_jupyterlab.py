@@ -36,6 +36,24 @@ panel.hints = hints
 """
 
 
+# Messages beyond the first few are not counted until a file is there.
+FEW = """
+import pathlib, time
+from gateway_lab.lab import draft
+class Draft(draft.Draft):
+    def count_all(self, tell):
+        while not pathlib.Path({go!r}).exists():
+            time.sleep(0.01)
+        return super().count_all(tell)
+from gateway_lab.lab import designer as panel
+usual = panel.Draft, draft.AT_ONCE, draft.FIRST_FEW
+panel.Draft, draft.AT_ONCE, draft.FIRST_FEW = Draft, 1_000, 100
+{opening}
+panel.Draft, draft.AT_ONCE, draft.FIRST_FEW = usual
+designer
+"""
+
+
 # One server and one page for all tests here; it ends with the module, for while it runs no other
 # test of this process could have an event loop.
 @pytest.fixture(scope="module")
@@ -51,6 +69,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             opening(folder / "routes.yaml", capture, head=0),
             WAITING.format(go=str(folder / "go"))
             + opening(folder / "routes.yaml", capture, head=3_000),
+            FEW.format(
+                go=str(folder / "go"), opening=opening(folder / "routes.yaml", capture, head=3_000)
+            ),
         ]
         lab.open("designer.ipynb", *cells)
         yield lab
@@ -172,6 +193,24 @@ def test_a_capture_without_messages_says_so(lab: Lab, file: Path) -> None:
     expect(count(lab.designer)).to_have_text("0")
     lab.designer.get_by_label("by_priority/high is on").uncheck()
     expect(count(lab.designer, "by_priority/high")).to_have_text(NOTHING)
+
+
+def test_a_large_capture_is_worked_on_while_the_rest_is_counted(lab: Lab, file: Path) -> None:
+    shutil.copy(ROOT / "data" / "business.yaml", file)
+    go = file.parent / "go"
+    go.unlink(missing_ok=True)
+    lab.run(5, until=".gl-count")
+    designer, part = lab.designer, lab.designer.locator(".gl-partial")
+    expect(part).to_contain_text("counts are of the first 100 messages; counting all 3,000")
+    designer.get_by_label("by_priority/critical is on").uncheck()
+    expect(count(designer)).to_have_text(NOTHING)
+    few = int(count(designer, "by_priority/high").inner_text())
+    assert few < 100
+    go.touch()
+    expect(part).to_be_hidden()
+    expect(designer.locator(".gl-times")).to_be_visible()
+    assert int(count(designer, "by_priority/high").inner_text()) > few
+    expect(count(designer)).to_have_text(NOTHING)
 
 
 # --- order, switches, names ---

@@ -341,3 +341,77 @@ def test_what_is_no_config_or_capture_is_refused() -> None:
         gl.design("routes.yaml", None)  # type: ignore[arg-type]
     with pytest.raises(CaptureError):
         gl.design(config, "capture.parquet")  # type: ignore[arg-type]
+
+
+# --- large captures ---
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> gl.Designer:
+    """A designer for which 1,000 messages are many."""
+    monkeypatch.setattr("gateway_lab.lab.draft.AT_ONCE", 999)
+    monkeypatch.setattr("gateway_lab.lab.draft.FIRST_FEW", 100)
+    config = gl.read_config(DATA / "business.yaml")
+    return gl.design(config, gl.scan_capture(DATA / "business.parquet").head(1_000))
+
+
+def counted(designer: gl.Designer) -> asyncio.Event:
+    """Return what is set once all messages are counted."""
+    whole = asyncio.Event()
+
+    def look(change: Any) -> None:
+        if change["new"]["of"] is None:
+            whole.set()
+
+    designer.observe(look, "counts")
+    return whole
+
+
+def test_of_many_messages_the_first_are_counted_at_once_and_it_says_so(large: gl.Designer) -> None:
+    assert (large.counts["messages"], large.counts["of"]) == (100, 1_000)
+    bundle, _ = large._repr_mimebundle_()
+    assert "the first 100 of 1,000 messages" in bundle["text/html"]
+    assert large.counts["of"] is None
+    bundle, _ = large._repr_mimebundle_()
+    assert "where 1,000 messages go" in bundle["text/html"]
+
+
+def test_in_python_all_messages_are_counted(large: gl.Designer) -> None:
+    edit(large, enabled=False)
+    assert large.counts["messages"] == 100
+    assert large.replay.books().messages == 1_000
+    assert large.draft.diff().summary()["deliveries"].sum() > 1_000
+    assert large.replay.routes()["route"].to_list()[0] != "critical"
+
+
+@pytest.mark.anyio
+async def test_edits_made_while_many_messages_are_counted_are_counted_with_them(
+    large: gl.Designer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, whole = Gate(large.draft.count_all), counted(large)
+    monkeypatch.setattr(large.draft, "count_all", gate)
+    large._repr_mimebundle_()
+    assert await asyncio.to_thread(gate.reached.wait, LIMIT_S)
+    assert large.progress["of"] == 1_000
+    edit(large, when="priority = 'high'")
+    times = large.times
+    ask(large, "window", from_ms=0, to_ms=2e12)
+    assert large.counts["of"] == 1_000
+    gate.open.set()
+    await asyncio.wait_for(whole.wait(), LIMIT_S)
+    assert (large.progress, times) == (None, None)
+    assert large.counts["messages"] == 1_000
+    expected = gl.replay(large.config, large.draft.capture).routes()["messages"].to_list()
+    assert [each["messages"] for each in large.counts["routes"].values()] == expected
+
+
+@pytest.mark.anyio
+async def test_how_far_the_counting_is_is_told(large: gl.Designer) -> None:
+    told: list[Any] = []
+    whole = counted(large)
+    large.observe(lambda change: told.append(change["new"]), "progress")
+    large._repr_mimebundle_()
+    await asyncio.wait_for(whole.wait(), LIMIT_S)
+    assert told[0] == {"counted": 0, "of": 1_000}
+    assert told[1]["counted"] > 0
+    assert told[-1] is None
