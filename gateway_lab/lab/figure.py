@@ -90,7 +90,8 @@ class Figure(go.Figure):  # type: ignore[misc]
         return "\n".join([self._heading(), *lines, *([rest] if rest else [])])
 
     def _heading(self) -> str:
-        return str(self.layout.title.text or "Figure").replace("<br>", " · ")
+        title = str(self.layout.title.text or "Figure").replace("<br>", " · ")
+        return title.replace("<sub>", "").replace("</sub>", "")
 
     def _cells(self) -> tuple[list[str], list[list[str]], str]:
         """Return the head, the first rows and a word on those that are left out, as text."""

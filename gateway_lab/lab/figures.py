@@ -6,30 +6,34 @@ numbers as a table. A target has one colour in every figure of a config.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TypeAlias, TypeVar
 
 import polars as pl
 
 from gateway_lab.captures.capture import Capture, require_capture
-from gateway_lab.errors import ReplayError, did_you_mean
+from gateway_lab.lab.batch_figures import batch_sizes, batches
 from gateway_lab.lab.figure import Figure, draw
+from gateway_lab.lab.frames import Frame, frame_of, parted, with_columns, written_times
 from gateway_lab.lab.palette import COLOURS, NODE, colours, faint
 from gateway_lab.lab.sankey import Layer, sankey
+from gateway_lab.lab.trade_offs import trade_offs
 from gateway_lab.messages.books import Outcome
 from gateway_lab.offline.diff import RouteDiff
 from gateway_lab.offline.samples import checked_step
 from gateway_lab.offline.summary import Replay
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 
-Frame: TypeAlias = pl.DataFrame | pl.LazyFrame
-T = TypeVar("T")
-
-MADE: Mapping[type, tuple[str, str]] = {
-    Replay: ("replay", "make it first: replay = gl.replay(config, capture)"),
-    RouteDiff: ("diff", "make it first: diff = gl.diff(config, draft, capture)"),
-}
+__all__ = [
+    "batch_sizes",
+    "batches",
+    "diff_flow",
+    "distribution",
+    "flow",
+    "over_time",
+    "trade_offs",
+    "volume",
+]
 
 FLOW = (
     Layer(column="source"),
@@ -59,7 +63,7 @@ def flow(result: Replay | Frame, *, title: str | None = None) -> Figure:
     """
     ways = [layer.column for layer in FLOW]
     columns = (*ways, "outcome", "deliveries")
-    frame = _ended(_frame(_given(result, Replay, Replay.flow), columns), ways)
+    frame = _ended(with_columns(frame_of(result, Replay, Replay.flow), columns), ways)
     trace = sankey(
         frame,
         FLOW,
@@ -83,8 +87,8 @@ def over_time(result: Replay | Frame, *, every: str = "1m", title: str | None = 
         ReplayError: It is another kind of result, or the frame lacks a column.
     """
     columns = ("time", "target", "outcome", "deliveries")
-    given = _given(result, Replay, partial(Replay.over_time, every=every))
-    frame = _ended(_frame(given, columns), ["time", "target"])
+    given = frame_of(result, Replay, partial(Replay.over_time, every=every))
+    frame = _ended(with_columns(given, columns), ["time", "target"])
     unit = "deliveries" if isinstance(result, Frame) else f"deliveries in {every}"
     title = title or "Deliveries over time, by target"
     return _stacked(frame, "target", _colours(result, frame["target"]), unit=unit, title=title)
@@ -132,7 +136,7 @@ def distribution(
     Raises:
         ReplayError: It is no frame, or lacks a column.
     """
-    shown = _frame(frame, (y, *([colour] if colour else []), x))
+    shown = with_columns(frame, (y, *([colour] if colour else []), x))
     names = shown[colour or y].cast(pl.String)
     chosen = colours(names.drop_nulls())
     order = shown.group_by(y, maintain_order=True).agg(pl.col(x).sum()).sort(x, descending=True)[y]
@@ -146,7 +150,7 @@ def distribution(
             "marker": {"color": chosen[name] if colour else COLOURS[0]},
             "hovertemplate": f"%{{y}}: %{{x:,}} {x}<extra>{name}</extra>",
         }
-        for name, part in _parts(shown, colour)
+        for name, part in parted(shown, colour)
     ]
     layout = {
         "barmode": "stack",
@@ -174,52 +178,11 @@ def diff_flow(diff: RouteDiff | Frame, *, title: str | None = None) -> Figure:
         ReplayError: It is another kind of result, or the frame lacks a column.
     """
     columns = (*(layer.column for layer in DIFF), "messages")
-    frame = _frame(_given(diff, RouteDiff, RouteDiff.flow), columns)
+    frame = with_columns(frame_of(diff, RouteDiff, RouteDiff.flow), columns)
     names = [*frame["old"], *frame["new"]]
     trace = sankey(frame, DIFF, value="messages", unit="deliveries", colours=_colours(diff, names))
     total = f"{frame['messages'].sum():,} deliveries do not stay the same"
     return draw([trace], title=title or total, frame=frame)
-
-
-def batches(
-    frame: Frame, *, y: str, by: str | None = None, time: str = "closed", title: str | None = None
-) -> Figure:
-    """Draw an aggregate of batches over time.
-
-    Args:
-        frame: `Replay.batches(name)`: a row a batch and group.
-        y: The column of the aggregate.
-        by: The column that names the groups, a line each; left out: one line.
-        time: The column of the times.
-        title: Left out: the name of the aggregate.
-
-    Raises:
-        ReplayError: It is no frame, or lacks a column.
-    """
-    keys = (time, *([by] if by else []))
-    shown = _frame(frame, (*keys, y)).sort(keys)
-    chosen = colours([] if by is None else shown[by].cast(pl.String).drop_nulls())
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": name,
-            "line": {"width": 1.5, "color": chosen.get(name, COLOURS[0])},
-            "marker": {"size": 4},
-            "x": _times(part[time]),
-            "y": part[y].to_list(),
-            "hovertemplate": "%{y:,.6~g}",
-        }
-        for name, part in _parts(shown, by)
-    ]
-    layout = {
-        "hovermode": "x unified",
-        "xaxis_title": f"{time} (UTC)",
-        "yaxis_title": y,
-        "showlegend": by is not None,
-    }
-    of = f" by {by}" if by else ""
-    return draw(traces, title=title or f"{y}{of}, batch by batch", frame=shown, layout=layout)
 
 
 def _stacked(
@@ -234,11 +197,11 @@ def _stacked(
             "stackgroup": "all",
             "line": {"width": 1, "shape": "hv", "color": chosen.get(name, NODE)},
             "fillcolor": faint(chosen.get(name, NODE), alpha=0.6),
-            "x": _times(part["time"]),
+            "x": written_times(part["time"]),
             "y": part[part.columns[-1]].to_list(),
             "hovertemplate": "%{y:,d}",
         }
-        for name, part in _parts(frame, by)
+        for name, part in parted(frame, by)
     ]
     layout = {
         "hovermode": "x unified",
@@ -247,32 +210,6 @@ def _stacked(
         "yaxis_tickformat": ",d",
     }
     return draw(traces, title=title, frame=frame, layout=layout)
-
-
-def _given(result: T | Frame, kind: type[T], method: Callable[[T], Frame]) -> Frame:
-    """Return a frame as it is, and of a result what its method gives."""
-    if isinstance(result, Frame):
-        return result
-    if isinstance(result, kind):
-        return method(result)
-    noun, made = MADE[kind]
-    raise ReplayError(f"this is a {type(result).__name__}, and no {noun}", hint=made)
-
-
-def _frame(given: Frame, columns: Sequence[str]) -> pl.DataFrame:
-    """Return the columns that a figure shows."""
-    if not isinstance(given, Frame):
-        raise ReplayError(
-            f"this is a {type(given).__name__}, and no frame",
-            hint="give one of a result's frames, such as replay.channels()",
-        )
-    frame = given.lazy().collect()
-    for column in columns:
-        if column not in frame.columns:
-            raise ReplayError(
-                f"the frame has no column {column!r}", hint=did_you_mean(column, frame.columns)
-            )
-    return frame.select(*dict.fromkeys(columns))
 
 
 def _ended(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
@@ -298,15 +235,3 @@ def _colours(result: Replay | RouteDiff | Frame, names: Iterable[str | None]) ->
             return colours([*result.old.targets, *result.new.targets])
         case _:
             return colours(name for name in names if name is not None)
-
-
-def _parts(frame: pl.DataFrame, column: str | None) -> list[tuple[str, pl.DataFrame]]:
-    """Part a frame by the values of a column, in the order of their names."""
-    if column is None:
-        return [("", frame)]
-    parts = frame.partition_by(column, as_dict=True)
-    return sorted((str(name), part) for (name,), part in parts.items())
-
-
-def _times(times: pl.Series) -> list[str]:
-    return times.dt.strftime("%Y-%m-%dT%H:%M:%S%.f").to_list()

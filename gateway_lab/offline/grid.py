@@ -27,7 +27,7 @@ Grid: TypeAlias = Mapping[str, Sequence[Any]]
 _OF_BATCHES: Final = ("size", "every")
 
 
-def read_grid(config: GatewayConfig, grid: Mapping[str, Iterable[Any]]) -> Grid:
+def read_grid(config: GatewayConfig, grid: Mapping[str, Any]) -> Grid:
     """Check a grid against a config.
 
     Returns:
@@ -96,7 +96,7 @@ def _applied(config: GatewayConfig, path: Sequence[str], value: Any) -> GatewayC
             raise AssertionError(path)  # `read_grid` knows no other
 
 
-def _values(config: GatewayConfig, path: str, given: Iterable[Any]) -> tuple[Any, ...]:
+def _values(config: GatewayConfig, path: str, given: object) -> tuple[Any, ...]:
     known = tunable(config)
     if path not in known:
         ends = [each for each in known if each.endswith(f".{path}")]

@@ -17,18 +17,18 @@ MEASURES: Final = MappingProxyType(
     {
         "batches": "batches",
         "rows_per_batch": "rows a batch",
-        "latency_p50": "seconds from a message to the commit of its row, half of all",
-        "latency_p99": "seconds from a message to the commit of its row, 99 of 100",
-        "latency_max": "seconds from a message to the commit of its row, the longest",
-        "cost": "seconds of the database, for the whole capture",
-        "busy": "share of the time that the database works for it",
-        "moved": "deliveries that do not stay the same",
-        "moved_share": "share of deliveries that do not stay the same",
+        "latency_p50": "message to commit, median, s",
+        "latency_p99": "message to commit, 99 of 100, s",
+        "latency_max": "message to commit, longest, s",
+        "cost": "time of the database, s",
+        "busy": "time of the database, share of all",
+        "moved": "deliveries that change",
+        "moved_share": "share of deliveries that change",
         "letters": "dead letters",
-        "retry_wait": "seconds from the first try to the dead letter, at most",
+        "retry_wait": "first try to dead letter, at most, s",
     }
 )
-"""What is measured of a point: column to what it is, with its unit. Less is better in each."""
+"""What is measured of a point: column to what it is, for people. Less is better in each."""
 
 UNITS: Final = MappingProxyType(
     {

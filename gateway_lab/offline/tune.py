@@ -6,7 +6,7 @@ each combination of settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -31,6 +31,9 @@ from gateway_lab.routing.rehearsal import GivenHandlers
 
 T = TypeVar("T")
 
+_DIGITS = 3
+"""Of latencies in seconds: what is less than a millisecond is nothing to choose by."""
+
 _OF_ROWS = frozenset(
     {"batches", "rows_per_batch", "latency_p50", "latency_p99", "latency_max", "cost", "busy"}
 )
@@ -39,7 +42,7 @@ _OF_ROWS = frozenset(
 def tune(  # noqa: PLR0913 - all but four are rarely given
     config: GatewayConfig,
     capture: Capture,
-    grid: Mapping[str, Iterable[Any]],
+    grid: Mapping[str, Any],
     objective: str,
     *,
     cost: StoreCost = DEFAULT_COST,
@@ -158,9 +161,9 @@ def _of_rows(timings: Sequence[Timing], seconds: float) -> dict[str, float | Non
     return {
         "batches": batches,
         "rows_per_batch": sum(each.rows for each in timings) / batches,
-        "latency_p50": max(each.p50 for each in timings),
-        "latency_p99": max(each.p99 for each in timings),
-        "latency_max": max(each.longest for each in timings),
+        "latency_p50": round(max(each.p50 for each in timings), _DIGITS),
+        "latency_p99": round(max(each.p99 for each in timings), _DIGITS),
+        "latency_max": round(max(each.longest for each in timings), _DIGITS),
         "cost": cost,
         "busy": cost / seconds if seconds else None,
     }

@@ -105,6 +105,11 @@ class Tuning:
         """
         return document_changes(self.config, self.best)
 
+    def measured(self, row: Mapping[str, Any]) -> list[str]:
+        """Write the measures of a row that are not the same in all, each as `cost 1.2 s`."""
+        names = [each for each in MEASURES if self.frame[each].n_unique() > 1]
+        return [told(each, row[each]) for each in names]
+
     def _config_of(self, row: Mapping[str, Any]) -> GatewayConfig:
         return applied(self.config, {path: row[path] for path in self.paths})
 
