@@ -93,7 +93,7 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
         await live.publish("stream", "payment-events", sent)
         first = await live.arrived()
         TERMS.most = 5_000
-        await live.redrive(gl.Wish(to_source=True, wait_s=3))
+        await live.redrive(gl.Wish(to_source=True))
         second = [each for each in await live.arrived() if each not in first]
     return {
         "arrived": frame(first),
