@@ -27,6 +27,7 @@ from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.gateway.health import Health
 from gateway_lab.gateway.log_lines import place_of
 from gateway_lab.gateway.reload import changes
+from gateway_lab.gateway.telemetry_export import Exports
 from gateway_lab.gateway.tuning import tune
 from gateway_lab.gateway.workers import Workers
 
@@ -136,6 +137,8 @@ async def _run(running: Running, asked: Asked, show: Shown) -> None:
             _LOG.info("health is at http://%s:%s", *health.address)
         signals = _Signals(running, asked)
         stack.push_async_callback(signals.close)
+        if asked.workers == 1:  # several send by themselves
+            await stack.enter_async_context(Exports(running.config.name, asked.member))
         await stack.enter_async_context(running)
         signals.listen()
         tune()

@@ -7,6 +7,7 @@ little else: what matters of a broker's trouble comes as an error with a class, 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ from typing import Final
 
 OURS: Final = "gateway_lab"
 
-FIELDS: Final = ("source", "reason", "broker", "worker", "request_id")
+FIELDS: Final = ("source", "reason", "broker", "worker", "request_id", "trace_id", "span_id")
 """What a record may say besides its text, by `extra`."""
 
 request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
@@ -29,9 +30,18 @@ def line_of(record: logging.LogRecord) -> dict[str, str]:
         "level": record.levelname.lower(),
         "message": _text(record),
     }
-    given = {"request_id": request_id.get()}
+    given = {"request_id": request_id.get(), **trace_of_here()}
     given |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
     return line | {name: str(value) for name, value in given.items() if value != ""}
+
+
+def trace_of_here() -> dict[str, str]:
+    """Return trace_id and span_id of the span that is current; nothing where there is none."""
+    api = sys.modules.get("opentelemetry.trace")  # whoever began a span has imported it
+    context = api.get_current_span().get_span_context() if api else None
+    if context is None or not context.is_valid:
+        return {}
+    return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
 
 
 def _text(record: logging.LogRecord) -> str:

@@ -127,11 +127,11 @@ class Telemetry:
             What makes the watch of a source, given its name and the plan.
         """
         makers: list[Callable[[str, Plan], Watch]] = []
-        if tracers := self._tracers or _global_tracers():
+        if tracers := self._tracers or global_tracers():
             from gateway_lab.gateway.telemetry_traces import tracing  # noqa: PLC0415
 
             makers += [made] if (made := tracing(tracers)) else []
-        if meters := self._meters or _global_meters():
+        if meters := self._meters or global_meters():
             from gateway_lab.gateway.telemetry_metrics import metering  # noqa: PLC0415
 
             makers.append(metering(meters, name, stats))
@@ -143,13 +143,15 @@ class Telemetry:
 # Whoever set a provider has imported OpenTelemetry; the API's own providers do nothing.
 
 
-def _global_tracers() -> TracerProvider | None:
+def global_tracers() -> TracerProvider | None:
+    """Return the provider that is set for this process, if there is any."""
     api = sys.modules.get("opentelemetry.trace")
     provider: TracerProvider | None = api.get_tracer_provider() if api else None
     return None if _is_idle(provider) else provider
 
 
-def _global_meters() -> MeterProvider | None:
+def global_meters() -> MeterProvider | None:
+    """Likewise."""
     api = sys.modules.get("opentelemetry.metrics")
     provider: MeterProvider | None = api.get_meter_provider() if api else None
     return None if _is_idle(provider) else provider

@@ -20,6 +20,7 @@ from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.gateway.app_gateway import AppGateway, find_gateway
 from gateway_lab.gateway.gateway import Gateway, Wrap
 from gateway_lab.gateway.log_lines import line_of, logging_to, place_of
+from gateway_lab.gateway.telemetry_export import Exports
 from gateway_lab.gateway.tuning import tune
 from gateway_lab.gateway.version import Version
 from gateway_lab.gateway.worker_talk import (
@@ -71,7 +72,8 @@ async def serve(number: int, wrapped: Wrapped) -> None:
     try:
         config = _config(begin.text)
         with logging_to(log), wrapped(begin, config) as wrap:
-            await _Worker(_gateway(begin, config, wrap), reader, tell).run()
+            async with Exports(config.name, begin.member):
+                await _Worker(_gateway(begin, config, wrap), reader, tell).run()
             await asyncio.sleep(0)  # the last lines of the log
     except GatewayLabError as error:
         tell(Refused(str(error)))

@@ -46,7 +46,7 @@ class GatewayTest:
         self._urls = {alias: f"memory://gateway-test-{number}-{alias}" for alias in config.brokers}
         environ = {f"GATEWAY_BROKER_{alias.upper()}_URL": url for alias, url in self._urls.items()}
         self._gateway = Gateway(config, environ=environ, create_channels=True)
-        self._gateway.handlers = gateway.handlers
+        self._gateway.handlers, self._gateway.telemetry = gateway.handlers, gateway.telemetry
         plan = compile_plan(config).plan
         self._sources = plan.sources if plan else {}
 
