@@ -47,6 +47,7 @@ class SourceStats:
         given_back: Messages read and not settled when the source ended; they come again.
         lost: Messages that the broker removed before they were read.
         overtaken: Messages that were refused inside a pipeline and overtaken by later ones.
+        blocked: Seconds, about, that its handler was found to block the event loop.
         window: How full the window is, 0 to 1; reading pauses when it is full.
     """
 
@@ -62,6 +63,7 @@ class SourceStats:
     given_back: int = 0
     lost: int = 0
     overtaken: int = 0
+    blocked: int = 0
     window: float = 0.0
 
 
@@ -141,6 +143,7 @@ class Counters:
     given_back: int = 0
     lost: int = 0
     overtaken: int = 0
+    blocked: int = 0
     window: float = 0.0
     results: Counter[tuple[str, Result]] = field(default_factory=Counter)
     tallies: defaultdict[tuple[str | None, str | None, str], Tally] = field(
@@ -149,8 +152,9 @@ class Counters:
 
     def count(self, decisions: Sequence[Decision]) -> None:
         """Take decisions in; the same one stands for many messages, as a rule."""
-        found = {id(each): each for each in decisions}
-        for identity, number in Counter(map(id, decisions)).items():
+        identities = list(map(id, decisions))
+        found = dict(zip(identities, decisions, strict=True))
+        for identity, number in Counter(identities).items():
             decision = found[identity]
             self.results[decision.router, decision.result] += number
 
@@ -175,6 +179,7 @@ class Counters:
             given_back=self.given_back,
             lost=self.lost,
             overtaken=self.overtaken,
+            blocked=self.blocked,
             window=self.window,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeAlias
 
 from gateway_lab.messages.books import Outcome
@@ -14,6 +15,9 @@ HANDLER_REASON: Final = "handler"
 
 PASS: Final = object()
 """Returned where there is no handler: the message goes to the routers as it is."""
+
+BEGUN: Final[ContextVar[Callable[[], None] | None]] = ContextVar("gateway_lab_begun", default=None)
+"""Called by the thread that begins a plain function: until then it has waited for a thread."""
 
 Conclude: TypeAlias = Callable[[Any], Routed]
 """Routes what a handler returned."""
@@ -38,6 +42,10 @@ class Refused(Exception):  # noqa: N818 - likewise
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Exhausted(Exception):  # noqa: N818 - likewise
+    """There is no thread left that could run a plain function."""
 
 
 class InvalidEvent(Exception):  # noqa: N818 - likewise
@@ -68,6 +76,7 @@ class Call(Protocol):
             TryAgain: It failed.
             Refused: It refused the message, or what it returned is wrong.
             InvalidEvent: Its model refused the event.
+            Exhausted: No thread is left for plain functions.
         """
 
 

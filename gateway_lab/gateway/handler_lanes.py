@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Final, TypeAlias
+from math import inf
+from types import FrameType
+from typing import Final, TypeAlias
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Cause
-from gateway_lab.gateway.handled import Refused, TryAgain
+from gateway_lab.gateway.handled import BEGUN, Exhausted, Refused, TryAgain
 from gateway_lab.gateway.handling import Handling
 from gateway_lab.gateway.log_lines import place_of
 from gateway_lab.gateway.retry import Backoff, OrderKey
+from gateway_lab.gateway.watchdog import watched
 from gateway_lab.gateway.ways import Ways
 from gateway_lab.gateway.window import Held
 from gateway_lab.messages.message import Message
@@ -30,14 +33,18 @@ from gateway_lab.routing.routed import Routed
 HANDLERS_AT_ONCE: Final = 64
 """Lanes of one source."""
 
+LOOK_S: Final = 1.0
+"""How often to look for handlers that hang, at least."""
+
+GRACE_S: Final = 5.0
+"""How long a handler may take to end once it is cancelled."""
+
 HANDLER: Final = "handler"
 """The class of the dead letters of messages whose handler failed."""
 
 _LOG: Final = logging.getLogger("gateway_lab.gateway")
 
 _Key: TypeAlias = "OrderKey | int"
-
-Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 @dataclass(slots=True, eq=False)
@@ -82,33 +89,61 @@ class JobEnds:
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """Jobs in order, and those that wait, key by key, with the next try of the first of them."""
+    """Jobs in order, and those that wait, key by key, with the next try of the first of them.
+
+    Attributes:
+        task: Runs it; None while it is empty.
+        job: The one whose handler is under way.
+        due: When (clock of the loop) its time is over; never while nothing is under way.
+        is_late: Whether it was told so.
+    """
 
     jobs: deque[Job] = field(default_factory=deque)
     waiting: dict[_Key, deque[Job]] = field(default_factory=dict)
-    is_running: bool = False
+    task: asyncio.Task[None] | None = None
+    job: Job | None = None
+    due: float = inf
+    is_late: bool = False
 
 
 class HandlerLanes:
     """The handlers of one source."""
 
-    def __init__(self, source: str, counters: Counters, ends: JobEnds, spawn: Spawn) -> None:
+    def __init__(self, source: str, counters: Counters, ends: JobEnds) -> None:
         """Make them.
 
         Args:
             source: The name of the source.
             counters: Of the source.
             ends: Who is told of the end of each job.
-            spawn: Runs a coroutine beside others; what it raises ends the source.
         """
-        self._source, self._counters, self._ends, self._spawn = source, counters, ends, spawn
+        self._source, self._counters, self._ends = source, counters, ends
+        self._loop = asyncio.get_running_loop()
         self._lanes = [_Lane() for _ in range(HANDLERS_AT_ONCE)]
         self._numbers = count()
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lost: dict[asyncio.Task[None], str] = {}
+        self._broken: asyncio.Future[None] = self._loop.create_future()
+        self._look_s = LOOK_S
+        self._looking = self._loop.call_later(LOOK_S, self._look)
+
+    async def watch(self) -> None:
+        """Wait until cancelled.
+
+        Raises:
+            BrokerError: Too many handlers hang: the source stops, red.
+        """
+        with watched(HandlerLanes._try.__code__, _blocked):
+            await self._broken
 
     def put(self, jobs: Sequence[Job]) -> None:
         """Take jobs, behind those that were taken before."""
+        limit_s = jobs[0].handling.timeout_s
+        if limit_s and limit_s / 4 < self._look_s:
+            self._look_s = limit_s / 4
+            self._looking.cancel()
+            self._look()
         for job in jobs:
             message = job.message
             if message.key is None:
@@ -119,65 +154,144 @@ class HandlerLanes:
             lane.jobs.append(job)
             self._start(lane)
 
-    def stop(self) -> list[asyncio.Task[None]]:
-        """Start nothing more, and return what is still under way; it comes again."""
+    async def stop(self) -> None:
+        """Start nothing more, and end what is under way; it comes again.
+
+        A handler that does not end within `GRACE_S` is left behind: nothing waits for it.
+        """
+        self._looking.cancel()
         for timer in self._timers:
             timer.cancel()
         for lane in self._lanes:
             lane.jobs.clear()
-        return list(self._tasks)
+        for task in self._tasks:
+            task.cancel()
+        if tasks := self._tasks - self._lost.keys():
+            await asyncio.wait(tasks, timeout=GRACE_S)
+        self._tasks.clear()
+        for lane in self._lanes:
+            if lane.task and lane.job and not lane.task.done():
+                _leave(lane.task)
+                _LOG.error(
+                    "the handler %s does not end, and is left behind", lane.job.handling.name
+                )
 
     def _start(self, lane: _Lane) -> None:
-        if not lane.is_running:
-            lane.is_running = True
-            task = self._spawn(self._run(lane))
+        if lane.task is None:
+            task = lane.task = self._loop.create_task(self._run(lane))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Let what a lane raised end the source."""
+        self._tasks.discard(task)
+        self._lost.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) and not self._broken.done():
+            self._broken.set_exception(error)
 
     async def _run(self, lane: _Lane) -> None:
         """Run a lane until it is empty."""
+        me = asyncio.current_task()
+
+        def begun() -> None:
+            """Count the time from now on; called by the thread of a plain function."""
+            if lane.task is me and lane.job:
+                lane.due = self._loop.time() + (lane.job.handling.timeout_s or inf)
+
+        BEGUN.set(begun)
         while lane.jobs:
             job = lane.jobs.popleft()
             if waiting := lane.waiting.get(job.key):
                 waiting.append(job)
                 self._ends.waits(job)
-            elif again := await self._try(job):
+                continue
+            again = await self._try(lane, job)
+            if lane.task is not me:
+                return  # it was left to itself, and another goes on
+            if again:
                 self._wait(lane, job, again)
-        lane.is_running = False
+        lane.task = None
 
     # --- one try ---
 
-    async def _try(self, job: Job) -> TryAgain | None:
-        """Run a handler once; return how it is to be tried again, None if the job has its end."""
-        job.tries += 1
-        try:
-            routed = await self._bounded(job)
-        except Refused as refused:
-            self._fail(job, refused.reason)
-        except TryAgain as again:
-            return self._again(job, again)
-        else:
-            self._ends.handled(job, routed)
-        return None
-
-    async def _bounded(self, job: Job) -> Routed:
-        """Run a handler within its time.
+    async def _try(self, lane: _Lane, job: Job) -> TryAgain | None:
+        """Run a handler once; return how it is to be tried again, None if the job has its end.
 
         Raises:
-            BrokerError: It hangs in a thread, which nobody can end: the source stops, red.
+            BrokerError: Every thread for plain functions hangs.
         """
-        handling = job.handling
+        job.tries += 1
+        handling, task = job.handling, lane.task
+        lane.job = job
+        if not handling.is_sync:
+            lane.due = self._loop.time() + (handling.timeout_s or inf)
+        result: Routed | TryAgain | Refused
         try:
-            async with asyncio.timeout(handling.timeout_s):
-                return await handling.handle(job.message, job.id)
-        except TimeoutError:  # ours: the user code's own is a TryAgain
-            pass
-        reason = handling.hangs
-        if handling.is_sync:
-            hint = "give what it waits for a limit, or write it as an async function"
-            failure = Failure(FailureClass.CONFIGURATION, reason)
-            raise BrokerError(failure, where=f"source {self._source}", hint=hint)
-        raise TryAgain(reason)
+            result = await handling.handle(job.message, job.id)
+        except asyncio.CancelledError:
+            if not lane.is_late or lane.task is not task:
+                raise
+            result = TryAgain(handling.hangs)
+        except (Refused, TryAgain) as failed:
+            result = failed
+        except Exhausted as exhausted:
+            raise self._hang(str(exhausted)) from None
+        if lane.task is not task:
+            return None  # its try has failed long ago
+        return self._conclude(lane, job, result)
+
+    def _conclude(
+        self, lane: _Lane, job: Job, result: Routed | TryAgain | Refused
+    ) -> TryAgain | None:
+        lane.due, lane.job = inf, None
+        if lane.is_late and lane.task:
+            lane.is_late = False
+            lane.task.uncancel()
+        if isinstance(result, Refused):
+            self._fail(job, result.reason)
+        elif isinstance(result, TryAgain):
+            return self._again(job, result)
+        else:
+            self._ends.handled(job, result)
+        return None
+
+    # --- handlers that hang ---
+
+    def _look(self) -> None:
+        """Cancel the handlers whose time is over; leave to themselves those that do not listen."""
+        now = self._loop.time()
+        for lane in self._lanes:
+            if lane.due > now or lane.task is None:
+                continue
+            if lane.is_late:
+                self._lose(lane, lane.task)
+            else:
+                lane.is_late, lane.due = True, now + GRACE_S
+                lane.task.cancel()
+        self._looking = self._loop.call_later(self._look_s, self._look)
+
+    def _lose(self, lane: _Lane, task: asyncio.Task[None]) -> None:
+        """Go on without a handler that swallows its cancellation: the try has failed."""
+        job = lane.job
+        assert job is not None  # noqa: S101 - something is late
+        name = job.handling.name
+        self._lost[task] = name
+        _leave(task)
+        lane.task, lane.job, lane.is_late, lane.due = None, None, False, inf
+        if len(self._lost) >= HANDLERS_AT_ONCE and not self._broken.done():
+            told = ", ".join(f"{each} ({n})" for each, n in Counter(self._lost.values()).items())
+            self._broken.set_exception(
+                self._hang(f"{len(self._lost)} handlers hang, and cannot be cancelled: {told}")
+            )
+        again = self._again(job, TryAgain(f"{job.handling.hangs}, and it cannot be cancelled"))
+        if again:
+            self._wait(lane, job, again)
+        self._start(lane)
+
+    def _hang(self, reason: str) -> BrokerError:
+        hint = "give what they wait for a limit, and start the gateway again"
+        failure = Failure(FailureClass.CONFIGURATION, reason)
+        return BrokerError(failure, where=f"source {self._source}", hint=hint)
 
     def _again(self, job: Job, again: TryAgain) -> TryAgain | None:
         """Note a try that failed; the last one makes a dead letter."""
@@ -227,3 +341,15 @@ class HandlerLanes:
 
         timer = asyncio.get_running_loop().call_later(pause, due)
         self._timers.add(timer)
+
+
+def _leave(task: asyncio.Task[None]) -> None:
+    """Let nobody wait for a task that does not end, as `asyncio.run` would."""
+    asyncio._unregister_task(task)  # noqa: SLF001 - documented for those that make tasks
+
+
+def _blocked(frame: FrameType) -> str:
+    """Count it, and name the handler that is under way in `_try`."""
+    lanes, job = frame.f_locals["self"], frame.f_locals["job"]
+    lanes._counters.blocked += 1  # noqa: SLF001 - it is ours
+    return str(job.handling.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from gateway_lab.config.document import Document
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ConfigError, MissingExtraError, did_you_mean
+from gateway_lab.gateway.handler_pool import HandlerPool
 from gateway_lab.gateway.handling import Handling, Watcher
 from gateway_lab.gateway.rehearsal import rehearse
 from gateway_lab.routing.rehearsal import Rehearsal
@@ -24,9 +24,6 @@ if TYPE_CHECKING:  # FastStream is loaded with the first handler or middleware
 
     from gateway_lab.gateway.chain import Chain, MakeMiddleware
     from gateway_lab.gateway.injection import Function, Injector
-
-THREADS: Final = 32
-"""Plain functions that run at once at most; others wait for their turn."""
 
 TIMEOUT_S: Final = 30.0
 """How long one try of a handler may take, where it does not say."""
@@ -158,8 +155,8 @@ class Handlers:
         return self._injector.context
 
     @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(THREADS, "gateway-lab-handler")
+    def _pool(self) -> HandlerPool:
+        return HandlerPool()
 
     @cached_property
     def _injector(self) -> Injector:

@@ -5,11 +5,9 @@ async with the middlewares → consume scopes → arguments → function → rou
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from concurrent.futures import Executor
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -25,7 +23,17 @@ from pydantic import BaseModel
 from pydantic import ValidationError as ModelError
 
 from gateway_lab.gateway.chain import Chain
-from gateway_lab.gateway.handled import PASS, Conclude, InvalidEvent, Refused, TryAgain
+from gateway_lab.gateway.handled import (
+    BEGUN,
+    PASS,
+    Conclude,
+    Exhausted,
+    InvalidEvent,
+    Refused,
+    TryAgain,
+)
+from gateway_lab.gateway.handler_pool import HandlerPool
+from gateway_lab.gateway.neutral import refuse_annotations
 from gateway_lab.messages.message import Message
 from gateway_lab.routing.routed import Routed
 
@@ -85,10 +93,10 @@ class Injector:
 
     provider: Provider
     context: ContextRepo
-    pool: Executor
+    pool: HandlerPool
 
     @classmethod
-    def of(cls, pool: Executor) -> Injector:
+    def of(cls, pool: HandlerPool) -> Injector:
         """Make one with a provider and a context of its own."""
         return cls(Provider(), FastStream().context, pool)
 
@@ -134,15 +142,24 @@ class Injector:
         if inspect.iscoroutinefunction(function):
             return function
 
+        name = getattr(function, "__name__", "handler")
+
         @wraps(function)
         async def call(*args: Any, **kwargs: Any) -> Any:
-            run = partial(copy_context().run, partial(function, *args, **kwargs))
-            return await asyncio.get_running_loop().run_in_executor(self.pool, run)
+            context, begun = copy_context(), BEGUN.get()
+
+            def run() -> Any:
+                if begun:
+                    begun()
+                return context.run(function, *args, **kwargs)
+
+            return await self.pool.run(name, run)
 
         return call
 
     def _quicken(self, model: CallModel) -> None:
         """Read contexts without a thread for each, in a function and in all that it depends on."""
+        refuse_annotations(model.call)
         model.custom_fields = {
             name: field if isinstance(field, _Quick) else _Quick(field)
             for name, field in model.custom_fields.items()
@@ -292,7 +309,7 @@ async def _translated(call: Awaitable[Routed]) -> Routed:
         raise TryAgain("it asked for another try", nack.extra_options.get("delay")) from None
     except RejectMessage:
         raise Refused("it rejected the message") from None
-    except (Refused, InvalidEvent):
+    except (Refused, InvalidEvent, Exhausted):
         raise
     except Exception as error:
         raise TryAgain(_told(error)) from error

@@ -188,6 +188,14 @@ METRICS: Final = (
         samples=_of_sources(lambda each: each.ambiguous),
     ),
     Metric(
+        name="handler_blocked_seconds",
+        kind="counter",
+        labels=_SOURCE,
+        meaning="Seconds, about, that the source's handler was found to block the event loop.",
+        alarm="it grows: one handler holds up all sources; the log names it and the place",
+        samples=_of_sources(lambda each: each.blocked),
+    ),
+    Metric(
         name="order_overtaken",
         kind="counter",
         labels=_SOURCE,

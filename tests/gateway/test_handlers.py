@@ -14,7 +14,6 @@ from pydantic import BaseModel, field_validator
 
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError, GatewayLabError
-from gateway_lab.gateway.counters import State
 from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.messages.message import Message
 from gateway_lab.recording.redrive import Wish, redrive
@@ -376,23 +375,6 @@ async def test_a_handler_that_does_not_end_is_tried_again_and_named() -> None:
         "stuck: the handler stuck hangs: no end within 0.01 s",
     )
     assert header(shop.letters()[0], "x-gw-dlq-attempts") == "2"
-
-
-async def test_a_plain_function_that_hangs_turns_its_source_red() -> None:
-    shop, end = HandledShop(), threading.Event()
-
-    @shop.made.handler("orders", timeout=0.01)
-    def stuck() -> None:
-        end.wait(20)
-
-    shop.publish([order(1)])
-    try:
-        async with shop.gateway() as gateway:
-            await until(lambda: gateway.stats().sources[0].state is State.RED)
-    finally:
-        end.set()
-    assert "the handler stuck hangs" in gateway.stats().sources[0].reason
-    assert [each.body for each in await shop.left()] == [b'{"n":1}']
 
 
 async def test_an_error_in_a_cleanup_fails_the_try() -> None:
