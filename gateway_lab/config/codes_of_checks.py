@@ -233,11 +233,11 @@ TRAFFIC = {
     ),
     "handler-hangs": (
         _WARNING,
-        "A plain function did not come to its end.",
+        "All threads for plain functions hang.",
         (
-            "Nobody can end a thread: live, the source stops there, red, and its messages come "
-            "again. Give what the function waits for a limit, or write it as an async function, "
-            "whose tries are ended."
+            "Nobody can end a thread, so a plain function that hangs keeps one. Live, the source "
+            "stops when there is none left, red, and its messages come again. Give what the "
+            "function waits for a limit, or write it as an async function, whose tries are ended."
         ),
     ),
     "max-channels": (

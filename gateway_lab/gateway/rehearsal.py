@@ -8,18 +8,23 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
+from math import inf
+from time import monotonic
 from typing import Final
 
 from gateway_lab.config.plan import Plan
-from gateway_lab.gateway.handled import Refused, TryAgain
+from gateway_lab.errors import ReplayError
+from gateway_lab.gateway.handled import Exhausted, Refused, TryAgain
 from gateway_lab.gateway.handling import Handling
 from gateway_lab.gateway.ids import MessageIds
 from gateway_lab.messages.message import Message
 from gateway_lab.routing.rehearsal import Rehearsal, Rehearsed
+from gateway_lab.routing.routed import Routed
 
-LEAVE_S: Final = 5.0
-"""How long the end waits for a thread that user code blocks; then it is left behind."""
+GRACE_S: Final = 5.0
+"""How long user code may take to end once its time is over; then it is left behind."""
 
 
 @contextmanager
@@ -60,15 +65,29 @@ class _Stage:
     def stop(self) -> None:
         assert self._loop is not None  # noqa: S101 - it was started
         self._loop.call_soon_threadsafe(self._is_over.set)
-        self._thread.join(LEAVE_S)
+        self._thread.join(GRACE_S)
 
     def handle(self, messages: Sequence[tuple[str, Message]]) -> list[Rehearsed]:
-        """Handle messages one after the other; an interrupt ends the one that is under way."""
+        """Handle messages one after the other; an interrupt ends the one that is under way.
+
+        Raises:
+            ReplayError: An async handler blocks its thread, or goes on although it is cancelled.
+        """
         assert self._loop is not None  # noqa: S101 - it was started
-        return asyncio.run_coroutine_threadsafe(self._handle(messages), self._loop).result()
+        future = asyncio.run_coroutine_threadsafe(self._handle(messages), self._loop)
+        while not wait([future], GRACE_S).done:
+            self._check()
+        return future.result()
 
     async def _handle(self, messages: Sequence[tuple[str, Message]]) -> list[Rehearsed]:
         return [await self._acts[source].handle(message) for source, message in messages]
+
+    def _check(self) -> None:
+        for each in self._acts.values():
+            if monotonic() > each.due + GRACE_S:
+                hint = "give what it waits for a limit, or write it as a plain function"
+                problem = f"{each.hangs}, and it cannot be cancelled: nothing can go on"
+                raise ReplayError(problem, hint=hint)
 
     def _run(self) -> None:
         with asyncio.Runner() as runner:
@@ -78,34 +97,53 @@ class _Stage:
 
 
 class _Act:
-    """The handler of one source."""
+    """The handler of one source.
+
+    Attributes:
+        due: When (monotonic) the try that is under way must have ended.
+    """
 
     def __init__(self, handling: Handling, attempts: int) -> None:
         self._handling, self._attempts = handling, attempts
+        self.due = inf
         self._id_of = MessageIds(handling.source)
         self._stopped = ""
 
     async def handle(self, message: Message) -> Rehearsed:
         """Try until it succeeds or the tries are spent; no try waits."""
-        handling, reason, tries = self._handling, "", 0
+        reason, tries = "", 0
         if self._stopped:
             return self._without(self._stopped, 0, is_stopped=True)
         id_ = self._id_of(message)
         while tries < self._attempts:
             tries += 1
             try:
-                async with asyncio.timeout(handling.timeout_s):
-                    return Rehearsed(handling.name, await handling.handle(message, id_), "", tries)
+                return Rehearsed(self._handling.name, await self._try(message, id_), "", tries)
             except Refused as refused:
                 return self._without(refused.reason, tries)
             except TryAgain as again:
                 reason = again.reason
-            except TimeoutError:  # ours: the user code's own is a TryAgain
-                reason = handling.hangs
-                if handling.is_sync:
-                    self._stopped = reason
-                    return self._without(reason, tries, is_stopped=True)
+            except Exhausted as exhausted:
+                self._stopped = str(exhausted)
+                return self._without(self._stopped, tries, is_stopped=True)
         return self._without(reason, tries)
+
+    async def _try(self, message: Message, id_: str) -> Routed:
+        """Run the handler once, within its time."""
+        handling = self._handling
+        self.due = monotonic() + (handling.timeout_s or inf)
+        try:
+            async with asyncio.timeout(handling.timeout_s):
+                return await handling.handle(message, id_)
+        except TimeoutError:  # ours: the user code's own is a TryAgain
+            raise TryAgain(handling.hangs) from None
+        finally:
+            self.due = inf
+
+    @property
+    def hangs(self) -> str:
+        """What is said of a try that does not end."""
+        return self._handling.hangs
 
     def _without(self, reason: str, tries: int, *, is_stopped: bool = False) -> Rehearsed:
         name = self._handling.name

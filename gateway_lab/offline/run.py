@@ -44,7 +44,8 @@ def replay(
 
     Raises:
         ReplayError: The config has errors (all are named), or `sources` names what it lacks; the
-            capture is masked, or `executor` is given, and there are handlers.
+            capture is masked, or `executor` is given, and there are handlers; or one of these
+            blocks its thread.
         ConfigError: A function is registered for a source that declares no handler.
     """
     run, findings = make_run(config, capture, executor=executor, sources=sources, handlers=handlers)

@@ -48,7 +48,11 @@ class Rehearsal(Protocol):
     publishes: bool
 
     def handle(self, messages: Sequence[tuple[str, Message]]) -> list[Rehearsed]:
-        """Handle messages, each with the name of its source; nothing that user code does raises."""
+        """Handle messages, each with the name of its source; what user code raises is a result.
+
+        Raises:
+            ReplayError: An async handler blocks its thread: nothing can go on.
+        """
 
 
 class CanRehearse(Protocol):

@@ -16,7 +16,9 @@ from gateway_lab.captures.capture import Capture
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError, ReplayError
+from gateway_lab.gateway import rehearsal
 from gateway_lab.gateway.gateway import Gateway
+from gateway_lab.gateway.handler_pool import HandlerPool
 from gateway_lab.offline.run import replay
 from gateway_lab.offline.summary import Replay
 from tests.offline.conftest import MakeCapture, message
@@ -257,7 +259,7 @@ def test_messages_are_handled_once_in_the_order_of_the_capture(
 
     @gateway.handler("wishes")
     def create(wish: Wish) -> dict[str, Any]:
-        seen.append((wish.n, threading.current_thread().name.rpartition("_")[0]))
+        seen.append((wish.n, threading.current_thread().name.rpartition("-")[0]))
         return user(wish)
 
     result = replay(config, capture_of(*(wish(n) for n in range(600))), handlers=gateway)
@@ -318,10 +320,8 @@ def test_an_async_handler_that_hangs_is_a_dead_letter(
     assert reason == "create: the handler create hangs: no end within 0.05 s"
 
 
-def test_a_plain_handler_that_hangs_stops_its_source_as_live(
-    config: GatewayConfig, capture_of: MakeCapture
-) -> None:
-    gateway, end = Gateway(config), threading.Event()
+def hanging(gateway: Gateway, end: threading.Event) -> None:
+    """Register a plain function that hangs at the message 1."""
 
     @gateway.handler("wishes", timeout=0.05)
     def create(wish: Wish) -> dict[str, Any]:
@@ -329,15 +329,46 @@ def test_a_plain_handler_that_hangs_stops_its_source_as_live(
             end.wait(60)
         return user(wish)
 
+
+def test_a_plain_handler_that_hangs_is_a_dead_letter_too(
+    config: GatewayConfig, capture_of: MakeCapture
+) -> None:
+    gateway, end = Gateway(config), threading.Event()
+    hanging(gateway, end)
+    result = replay(config, capture_of(wish(0), wish(1), wish(2)), handlers=gateway)
+    end.set()
+    assert books_of(result) == (2, 0, 1, 0, 5)
+
+
+def test_where_no_thread_is_left_the_source_stops_as_live(
+    config: GatewayConfig, capture_of: MakeCapture
+) -> None:
+    gateway, end = Gateway(config), threading.Event()
+    gateway.handlers._pool = HandlerPool(2)
+    hanging(gateway, end)
     plain = message({"n": 1}, channel="plain")
-    try:
-        result = replay(config, capture_of(wish(0), wish(1), wish(2), plain), handlers=gateway)
-    finally:
-        end.set()
+    result = replay(config, capture_of(wish(0), wish(1), wish(2), plain), handlers=gateway)
+    end.set()
     books = result.books()
     assert (books.sources, books.not_replayed) == ({"wishes": 1, "plain": 1}, {"wishes": 2})
     (finding,) = [each for each in result.findings if each.code == "handler-hangs"]
-    assert "no end within 0.05 s; the source would stop there" in finding.text
+    assert "all 2 threads for plain functions hang, in create (2); the source" in finding.text
+
+
+def test_an_async_handler_that_blocks_its_thread_ends_the_replay_and_not_the_patience(
+    config: GatewayConfig, capture_of: MakeCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "GRACE_S", 0.05)
+    gateway, end = Gateway(config), threading.Event()
+
+    @gateway.handler("wishes", timeout=0.05)
+    async def create(wish: Wish) -> dict[str, Any]:
+        end.wait(60)
+        return user(wish)
+
+    with pytest.raises(ReplayError, match=r"within 0\.05 s, and it cannot be cancelled"):
+        replay(config, capture_of(wish(0)), handlers=gateway)
+    end.set()
 
 
 def test_what_cannot_be_handled_is_refused_in_words(
