@@ -20,7 +20,7 @@ from gateway_lab.offline.parts import Part
 from gateway_lab.offline.targets import letter_channels, target_references, write
 from gateway_lab.offline.view import View
 from gateway_lab.routing.conclude import conclude
-from gateway_lab.routing.render import Rendered, compile_render
+from gateway_lab.routing.render import compile_render
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 from gateway_lab.rules.fill import Values
 from gateway_lab.rules.tree import column_name
@@ -292,8 +292,7 @@ def _render(rows: pl.DataFrame, target: TargetPlan, stream: Stream) -> pl.DataFr
     values: Sequence[Values] = pl.DataFrame(columns).rows() if columns else [()] * rows.height
     kept = _read_rows(stream.part, rows["row"], "key", "headers", "body", "received")
     messages = map(_message, kept.iter_rows())
-    written = [render(each, message) for each, message in zip(values, messages, strict=True)]
-    done = [each for each in written if isinstance(each, Rendered)]
+    done = [render(each, message) for each, message in zip(values, messages, strict=True)]
     content = [
         pl.Series("key", [each.key for each in done], dtype=pl.Binary),
         _header_lists([each.headers for each in done]),

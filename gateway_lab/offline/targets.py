@@ -6,9 +6,9 @@ the values that a target's templates read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ParamSpec, TypeAlias, TypeVar
 
 import polars as pl
 
@@ -19,10 +19,14 @@ from gateway_lab.offline.message_columns import message_column
 from gateway_lab.offline.parts import Part
 from gateway_lab.offline.passing import passing_refusals
 from gateway_lab.protocols.registry import PROTOCOLS
-from gateway_lab.routing.render import Refused, Render, compile_dead_letter, compile_render
+from gateway_lab.routing.passing import Refused
+from gateway_lab.routing.render import Render, compile_dead_letter, compile_render
 from gateway_lab.rules.fill import Values
 from gateway_lab.rules.template import template_references
 from gateway_lab.rules.tree import Field, Reference, column_name
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 REFUSED_SCHEMA = {"at": pl.UInt32, "reason": pl.String}
 
@@ -79,7 +83,7 @@ def _write(target: TargetPlan, stream: Stream) -> Written:
     needed = refusable_references(target)
     grid = stream.grid(needed)
     rows = _values(grid.frame, inputs, set(needed))
-    channels = [render.channel(values) for values in rows]
+    channels = [_attempt(render.channel, values) for values in rows]
     early, late = _value_refusals(target, render, rows, channels)
     passing = _at(stream, passing_refusals(stream.part, target, render))
     refused = pl.concat([_spread(grid, early), passing, _spread(grid, late)])
@@ -115,9 +119,16 @@ def _value_refusals(
     if not render.values_refuse:
         return early, []
     if target.key is not None:
-        keys = (render.key(values, None) for values in rows)
+        keys = (_attempt(render.key, values, None) for values in rows)
         early = [known or _reason(key) for known, key in zip(early, keys, strict=True)]
-    return early, [_reason(render.headers(values, ())) for values in rows]
+    return early, [_reason(_attempt(render.headers, values, ())) for values in rows]
+
+
+def _attempt(render: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Refused:
+    try:
+        return render(*args, **kwargs)
+    except Refused as refused:
+        return refused.with_traceback(None)  # it would keep a frame alive
 
 
 def _reason(written: object) -> str | None:

@@ -31,10 +31,18 @@ MAX_HOPS: Final = 8
 MAX_REMEMBERED: Final = 10_000
 """Names remembered by a target; past that it forgets all and starts again: messages choose them."""
 
-Passing: TypeAlias = Callable[[Headers], "Headers | str"]
-"""Takes a message's headers; returns those that pass, or the reason why the message cannot."""
 
-_Passed: TypeAlias = list[tuple[str, bytes]]
+class Refused(Exception):  # noqa: N818 - a verdict on data, not a failure
+    """A delivery cannot be written; the reason begins with its code."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+Passing: TypeAlias = Callable[[Headers], Headers]
+"""Takes a message's headers and returns those that pass; raises `Refused` if it cannot."""
+
 _Verdict: TypeAlias = Literal["pass", "leave", "refuse", "hops", "parent", "state"]
 _TRACE: Final[Mapping[str, _Verdict]] = MappingProxyType(
     {"traceparent": "parent", "tracestate": "state"}
@@ -43,46 +51,41 @@ _TRACE: Final[Mapping[str, _Verdict]] = MappingProxyType(
 
 def compile_passing(target: TargetPlan) -> Passing:
     """Compile which headers pass to a target; a name is judged once and then remembered."""
-    passing = _Passing(target)
-    if PROTOCOLS[target.protocol].carries.repeated:
-        return passing
+    protocol = PROTOCOLS[target.protocol]
+    verdicts = _Verdicts(target, protocol)
+    always, is_picky = verdicts.always, not protocol.carries.binary
+    sieve = _Sieve(verdicts, target.protocol, is_picky=is_picky)
 
-    def passing_once(incoming: Headers) -> Headers | str:
-        passed = passing(incoming)
-        return passed if isinstance(passed, str) else tuple(dict(passed).items())
-
-    return passing_once
-
-
-class _Passing:
-    """Judges the headers of a message; most have names that always pass or never."""
-
-    def __init__(self, target: TargetPlan) -> None:
-        self._verdicts = _Verdicts(target, PROTOCOLS[target.protocol])
-        self._protocol = target.protocol
-        self._is_picky = not PROTOCOLS[target.protocol].carries.binary
-
-    def __call__(self, incoming: Headers) -> Headers | str:
-        """Return the headers that pass, or why the message is refused."""
-        size, verdicts = 0, self._verdicts
+    def passing(incoming: Headers) -> Headers:
+        """Most headers have names that always pass, or are a trace that may be believed."""
+        size = 0
         for name, value in incoming:
-            verdict = verdicts[name]
-            if verdict != "pass" and (verdict != "parent" or not _PARENT.match(value)):
-                sifted = self._sift(incoming)
-                return sifted if isinstance(sifted, str) else self._bound(tuple(sifted))
+            if name not in always and (verdicts[name] != "parent" or not _is_parent(value)):
+                return sieve.sift(incoming)
             size += len(value)
-        if size > MAX_HEADER_BYTES or len(incoming) > MAX_HEADERS or self._is_picky:
-            return self._bound(incoming)
+        if size > MAX_HEADER_BYTES or len(incoming) > MAX_HEADERS or is_picky:
+            return sieve.bound(incoming)
         return incoming
 
-    def _sift(self, incoming: Headers) -> _Passed | str:
-        """Do the same where not all names are among those that always pass."""
-        passed: _Passed = []
+    if protocol.carries.repeated:
+        return passing
+    return lambda incoming: tuple(dict(passing(incoming)).items())
+
+
+class _Sieve:
+    """Judges each header of a message, and all together."""
+
+    def __init__(self, verdicts: _Verdicts, protocol: str, *, is_picky: bool) -> None:
+        self._verdicts, self._protocol, self._is_picky = verdicts, protocol, is_picky
+
+    def sift(self, incoming: Headers) -> Headers:
+        """Return the headers that pass."""
+        passed: list[tuple[str, bytes]] = []
         hops = 0
         for name, value in incoming:
             match verdict := self._verdicts[name]:
                 case "refuse":
-                    return header_refused(name, self._protocol)
+                    raise header_refused(name, self._protocol)
                 case "hops":
                     hops = max(hops, _read_hops(name, value))
                 case "leave":
@@ -91,23 +94,31 @@ class _Passing:
                     if verdict == "pass" or _is_trace(verdict, value, incoming):
                         passed.append((name, value))
         if hops >= MAX_HOPS:
-            return f"too-many-hops: it has passed {MAX_HOPS} gateways or more"
+            raise Refused(f"too-many-hops: it has passed {MAX_HOPS} gateways or more")
         if hops:
             passed.append((HOPS_HEADER, b"%d" % (hops + 1)))
-        return passed
+        return self.bound(tuple(passed))
 
-    def _bound(self, passed: Headers) -> Headers | str:
+    def bound(self, passed: Headers) -> Headers:
+        """Return headers that pass by their names, if their values and all together do."""
         for name, value in passed if self._is_picky else ():
             if not is_plain(value):
-                return header_refused(name, self._protocol)
-        return _too_much(passed) or passed
+                raise header_refused(name, self._protocol)
+        if problem := _too_much(passed):
+            raise Refused(problem)
+        return passed
 
 
 class _Verdicts(dict[str, _Verdict]):
-    """What becomes of a header of each name; a name is judged when it is first met."""
+    """What becomes of a header of each name; a name is judged when it is first met.
+
+    Attributes:
+        always: The names among them that pass whatever their value is.
+    """
 
     def __init__(self, target: TargetPlan, protocol: Protocol) -> None:
         super().__init__()
+        self.always: set[str] = set()
         self._protocol = protocol
         self._replaced = frozenset(name.lower() for name in target.headers)
         passing = target.pass_headers
@@ -118,7 +129,10 @@ class _Verdicts(dict[str, _Verdict]):
         if len(name) <= 255:
             if len(self) >= MAX_REMEMBERED:
                 self.clear()
+                self.always.clear()
             self[name] = verdict
+            if verdict == "pass":
+                self.always.add(name)
         return verdict
 
     def _judge(self, name: str) -> _Verdict:
@@ -134,10 +148,10 @@ class _Verdicts(dict[str, _Verdict]):
         return "refuse" if self._protocol.check_header(name) else "pass"
 
 
-def header_refused(name: str, protocol: str) -> str:
-    """Say that a protocol cannot carry a header."""
+def header_refused(name: str, protocol: str) -> Refused:
+    """Make the refusal of a header that a protocol cannot carry."""
     shown = name if name.isascii() and name.isprintable() and len(name) <= 64 else "a header"
-    return f"header-not-carried: {protocol} cannot carry {shown}"
+    return Refused(f"header-not-carried: {protocol} cannot carry {shown}")
 
 
 def _too_much(passed: Headers) -> str | None:
@@ -164,13 +178,15 @@ def _read_hops(name: str, value: bytes) -> int:
 # --- W3C Trace Context, https://www.w3.org/TR/trace-context/ ---
 
 _IDS: Final = rb"(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-_PARENT: Final = re.compile(rb"00-%b\Z|(?!00|ff)[0-9a-f]{2}-%b(?:-[!-~]*)?\Z" % (_IDS, _IDS))
+_is_parent: Final = re.compile(
+    rb"00-%b\Z|(?!00|ff)[0-9a-f]{2}-%b(?:-[!-~]*)?\Z" % (_IDS, _IDS)
+).match
 _STATE: Final = re.compile(rb"[ -~]{0,512}\Z")
 
 
 def _is_trace(verdict: _Verdict, value: bytes, incoming: Headers) -> bool:
     """Say whether a trace header may be believed; a state needs its parent."""
     if verdict == "parent":
-        return _PARENT.match(value) is not None
+        return _is_parent(value) is not None
     parents = [each for name, each in incoming if name.lower() == "traceparent"]
-    return _STATE.match(value) is not None and any(map(_PARENT.match, parents))
+    return _STATE.match(value) is not None and any(map(_is_parent, parents))

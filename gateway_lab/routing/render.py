@@ -1,8 +1,8 @@
 """What a target writes: channel, key, headers and body of one delivery.
 
-Live and offline render with these functions, so a delivery is the same in both. What cannot be
-written is `Refused` with a reason that is stable (it can be counted) and shows no value of the
-message. Channel, key and headers are judged in this order; the first refusal counts.
+Live and offline render with these functions, so a delivery is the same in both. For what cannot be
+written they raise `Refused` with a reason that is stable (it can be counted) and shows no value of
+the message. Channel, key and headers are judged in this order; the first refusal counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
 from gateway_lab.protocols.protocol import Protocol, check_value, is_plain
 from gateway_lab.protocols.registry import PROTOCOLS
-from gateway_lab.routing.passing import MAX_REMEMBERED, compile_passing, header_refused
+from gateway_lab.routing.passing import MAX_REMEMBERED, Refused, compile_passing, header_refused
 from gateway_lab.rules.fill import (
     Values,
     compile_json,
@@ -33,12 +33,6 @@ OTHER: Final = "other"
 """What stands in a dead-letter channel for a value that cannot stand there."""
 
 
-class Refused(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that cannot be written; the reason begins with its code."""
-
-    reason: str
-
-
 class Rendered(msgspec.Struct, frozen=True, gc=False):
     """A delivery as it is written."""
 
@@ -48,15 +42,15 @@ class Rendered(msgspec.Struct, frozen=True, gc=False):
     body: bytes | None
 
 
-RenderChannel: TypeAlias = Callable[[Values], "str | Refused"]
-RenderKey: TypeAlias = Callable[[Values, "bytes | None"], "bytes | Refused | None"]
-RenderHeaders: TypeAlias = Callable[[Values, Headers], "Headers | Refused"]
+RenderChannel: TypeAlias = Callable[[Values], str]
+RenderKey: TypeAlias = Callable[[Values, "bytes | None"], "bytes | None"]
+RenderHeaders: TypeAlias = Callable[[Values, Headers], Headers]
 RenderBody: TypeAlias = Callable[[Values, "bytes | None"], "bytes | None"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Render:
-    """A compiled target: call it for one message, or use its parts for columns.
+    """A compiled target: call it for one message, or use its parts; all of them raise `Refused`.
 
     Attributes:
         channel: Takes the values of the inputs.
@@ -75,18 +69,14 @@ class Render:
     refuse_passing: Callable[[bytes | None, Headers], str | None]
     values_refuse: bool
 
-    def __call__(self, values: Values, message: Message) -> Rendered | Refused:
+    def __call__(self, values: Values, message: Message) -> Rendered:
         """Write one delivery."""
-        channel = self.channel(values)
-        if isinstance(channel, Refused):
-            return channel
-        key = self.key(values, message.key)
-        if isinstance(key, Refused):
-            return key
-        headers = self.headers(values, message.headers)
-        if isinstance(headers, Refused):
-            return headers
-        return Rendered(channel, key, headers, self.body(values, message.body))
+        return Rendered(
+            self.channel(values),
+            self.key(values, message.key),
+            self.headers(values, message.headers),
+            self.body(values, message.body),
+        )
 
 
 def compile_render(target: TargetPlan, inputs: Sequence[Reference]) -> Render:
@@ -104,10 +94,13 @@ def compile_render(target: TargetPlan, inputs: Sequence[Reference]) -> Render:
     passing = compile_passing(target)
 
     def refuse_passing(incoming_key: bytes | None, incoming: Headers) -> str | None:
-        if target.key is None and isinstance(refused := key(no_values, incoming_key), Refused):
+        try:
+            if target.key is None:
+                key(no_values, incoming_key)
+            passing(incoming)
+        except Refused as refused:
             return refused.reason
-        passed = passing(incoming)
-        return passed if isinstance(passed, str) else None
+        return None
 
     templates = (target.key, *target.headers.values())
     return Render(
@@ -135,29 +128,26 @@ def compile_channel(
     remembered: dict[str | tuple[str | None, ...] | None, str] = {}
     only = pieces[0] if len(pieces) == 1 else None
 
-    def channel(values: Values) -> str | Refused:
+    def channel(values: Values) -> str:
         found = only(values) if only else tuple([piece(values) for piece in pieces])
         if known := remembered.get(found):
             return known
         judged = _judge_channel(template, found if isinstance(found, tuple) else (found,), protocol)
-        if isinstance(judged, str):  # what is refused may be huge: it is never remembered
-            _remember(remembered, found, judged)
+        _remember(remembered, found, judged)  # what is refused may be huge: it is never remembered
         return judged
 
     return channel
 
 
-def _judge_channel(
-    template: Template, filled: tuple[str | None, ...], protocol: Protocol
-) -> str | Refused:
+def _judge_channel(template: Template, filled: tuple[str | None, ...], protocol: Protocol) -> str:
     for value in filled:
         if value is None:
-            return Refused(f"null-in-channel: {template.text}")
+            raise Refused(f"null-in-channel: {template.text}")
         if reason := check_value(value):
-            return Refused(f"unsafe-channel-value: {template.text}: {reason}")
+            raise Refused(f"unsafe-channel-value: {template.text}: {reason}")
     channel = join(template, filled) or ""
     if reason := protocol.check_channel(channel):
-        return Refused(f"unsafe-channel: {template.text}: {reason}")
+        raise Refused(f"unsafe-channel: {template.text}: {reason}")
     return channel
 
 
@@ -172,8 +162,10 @@ def compile_dead_letter(
     def channel(values: Values) -> str:
         filled = [piece(values) for piece in pieces]
         safe = tuple(OTHER if value is None or check_value(value) else value for value in filled)
-        judged = _judge_channel(plan.channel, safe, protocol)
-        return judged if isinstance(judged, str) else join(plan.channel, others) or ""
+        try:
+            return _judge_channel(plan.channel, safe, protocol)
+        except Refused:
+            return join(plan.channel, others) or ""
 
     return channel
 
@@ -207,13 +199,14 @@ def _compile_key(
     fill = None
     if target.key is not None:
         fill = compile_text(target.key, inputs, name=f"target {target.name} key")
-    refused = Refused(f"key-not-carried: {target.protocol} carries keys that are plain text")
 
-    def key(values: Values, incoming: bytes | None) -> bytes | Refused | None:
+    def key(values: Values, incoming: bytes | None) -> bytes | None:
         if fill is not None:
             text = fill(values)
             incoming = None if text is None else text.encode()
-        return incoming if incoming is None or check is None or check(incoming) else refused
+        if incoming is None or check is None or check(incoming):
+            return incoming
+        raise Refused(f"key-not-carried: {target.protocol} carries keys that are plain text")
 
     return key
 
@@ -227,24 +220,19 @@ def _compile_headers(
         for name, template in target.headers.items()
     ]
 
-    def headers(values: Values, incoming: Headers) -> Headers | Refused:
-        passed = passing(incoming)
-        if isinstance(passed, str):
-            return Refused(passed)
-        if not added:
-            return passed
-        written = list(passed)
+    def headers(values: Values, incoming: Headers) -> Headers:
+        written = list(passing(incoming))
         for name, fill in added:
             text = fill(values)
             if text is None:
                 continue
             value = text.encode()
             if check and not check(value):
-                return Refused(header_refused(name, target.protocol))
+                raise header_refused(name, target.protocol)
             written.append((name, value))
         return tuple(written)
 
-    return headers
+    return headers if added else lambda _, incoming: passing(incoming)
 
 
 def _compile_body(

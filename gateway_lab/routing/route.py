@@ -19,7 +19,8 @@ from gateway_lab.events.event_type import EventType
 from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.messages.message import Message
 from gateway_lab.routing.conclude import Consequence, Hits, conclude
-from gateway_lab.routing.render import Refused, Render, compile_dead_letter, compile_render
+from gateway_lab.routing.passing import Refused
+from gateway_lab.routing.render import Render, compile_dead_letter, compile_render
 from gateway_lab.routing.routed import (
     DEAD_LETTER,
     DROP,
@@ -257,31 +258,24 @@ _DELIVERED, _DEAD_LETTERED, _DROPPED = Outcome.DELIVERED, Outcome.DEAD_LETTERED,
 def _compile_delivery(parts: _Parts, router: str, route: str | None, target: str) -> _Deliver:
     """Compile a delivery to a target; what cannot be rendered is a dead letter of that target."""
     (broker, render), letter = parts.renders[target], parts.letter
-    write_channel, write_key, write_headers = render.channel, render.key, render.headers
-    write_body = render.body
+    channel, key, headers, body = render.channel, render.key, render.headers, render.body
 
     def deliver(values: Values, message: Message) -> Delivery:
-        channel = write_channel(values)
-        if isinstance(channel, Refused):
-            return letter(router, route, target, channel.reason, message)
-        key = write_key(values, message.key)
-        if isinstance(key, Refused):
-            return letter(router, route, target, key.reason, message)
-        headers = write_headers(values, message.headers)
-        if isinstance(headers, Refused):
-            return letter(router, route, target, headers.reason, message)
-        return Delivery(
-            router,
-            route,
-            target,
-            broker,
-            channel,
-            _DELIVERED,
-            None,
-            key,
-            headers,
-            write_body(values, message.body),
-        )
+        try:
+            return Delivery(
+                router,
+                route,
+                target,
+                broker,
+                channel(values),
+                _DELIVERED,
+                None,
+                key(values, message.key),
+                headers(values, message.headers),
+                body(values, message.body),
+            )
+        except Refused as refused:
+            return letter(router, route, target, refused.reason, message)
 
     return deliver
 

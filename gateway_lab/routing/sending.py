@@ -8,12 +8,11 @@ from typing import Final, TypeAlias
 from gateway_lab.config.plan import Plan, TargetPlan
 from gateway_lab.errors import GatewayLabError
 from gateway_lab.messages.books import Outcome
-from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
-from gateway_lab.routing.render import Refused, Render, compile_render
+from gateway_lab.routing.passing import Refused
+from gateway_lab.routing.render import compile_render
 from gateway_lab.routing.routed import Delivery
 from gateway_lab.routing.values import arrange, compile_read
-from gateway_lab.rules.fill import Values
 from gateway_lab.rules.template import template_references
 from gateway_lab.rules.tree import Field, Reference
 
@@ -40,19 +39,22 @@ def compile_send(plan: Plan, source: str, target: str) -> Send:
     render = compile_render(target_plan, inputs)
 
     def write(message: Message, number: int) -> Delivery:
-        channel, key, headers, body = _render(target, render, read(message), message)
+        try:
+            sent = render(read(message), message)
+        except Refused as refused:
+            raise GatewayLabError(refused.reason, where=f"send to {target}") from None
         route = SEND_ROUTE if number == 1 else f"{SEND_ROUTE}-{number}"
         return Delivery(
             None,
             route,
             target,
             target_plan.broker,
-            channel,
+            sent.channel,
             Outcome.DELIVERED,
             None,
-            key,
-            headers,
-            body,
+            sent.key,
+            sent.headers,
+            sent.body,
         )
 
     return write
@@ -60,18 +62,3 @@ def compile_send(plan: Plan, source: str, target: str) -> Send:
 
 def _references(target: TargetPlan) -> tuple[Reference, ...]:
     return template_references(target.channel, target.key, target.body, *target.headers.values())
-
-
-def _render(
-    target: str, render: Render, values: Values, message: Message
-) -> tuple[str, bytes | None, Headers, bytes | None]:
-    channel = render.channel(values)
-    if isinstance(channel, Refused):
-        raise GatewayLabError(channel.reason, where=f"send to {target}")
-    key = render.key(values, message.key)
-    if isinstance(key, Refused):
-        raise GatewayLabError(key.reason, where=f"send to {target}")
-    headers = render.headers(values, message.headers)
-    if isinstance(headers, Refused):
-        raise GatewayLabError(headers.reason, where=f"send to {target}")
-    return channel, key, headers, render.body(values, message.body)
