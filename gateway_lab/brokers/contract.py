@@ -20,7 +20,6 @@ import msgspec
 
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.errors import GatewayLabError
-from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
 
 
@@ -97,7 +96,7 @@ class Batch:
     attempts: Sequence[int]
 
 
-class Outgoing(msgspec.Struct, frozen=True, gc=False):
+class Outgoing(msgspec.Struct, gc=False):
     """One message to send; a struct, since there is one a delivery and a dataclass costs 0.8 µs.
 
     Attributes:
@@ -109,7 +108,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
     channel: str
     key: bytes | None
-    headers: Headers
+    headers: Sequence[tuple[str, bytes]]
     body: bytes | None
     timestamp: datetime | None
     id: str

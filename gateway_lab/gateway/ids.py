@@ -7,10 +7,14 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
+from gateway_lab.messages.headers import ID_HEADER
 from gateway_lab.messages.message import Message
 
 PLACE_SIZE: Final = 12
 """Bytes of the hash that stands for source, channel and partition."""
+
+RANDOM_ID: Final = ("x-gw-id-kind", b"random")
+"""Says of `x-gw-id` that the message has another one when it comes again."""
 
 _OWN_SIZE: Final = 16
 
@@ -32,13 +36,12 @@ class MessageIds:
 
     def __call__(self, message: Message) -> str:
         """Return a hash and what lasts: its publisher's id, or the position; else what is random."""
-        key = (message.broker, message.channel, message.partition)
+        own = message.position
         if message.id is not None:
             own = blake2b(_encode([message.id]), digest_size=_OWN_SIZE).hexdigest()
-        elif message.position is None or message.protocol in NO_POSITIONS:
+        elif own is None or message.protocol in NO_POSITIONS:
             return secrets.token_hex(_OWN_SIZE)
-        else:
-            own = message.position
+        key = (message.broker, message.channel, message.partition)
         return (self._places.get(key) or self._begin(key, message)) + own
 
     def _begin(self, key: tuple[str, str, str | None], message: Message) -> str:
@@ -51,9 +54,10 @@ class MessageIds:
         return begun
 
 
-def is_random(id_: str) -> bool:
-    """Say whether an id names nothing that lasts: all others have their place before a hyphen."""
-    return "-" not in id_
+def id_headers(id_: str) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers that name a message; all ids that last have their place before a hyphen."""
+    named = (ID_HEADER, id_.encode())
+    return (named,) if "-" in id_ else (named, RANDOM_ID)
 
 
 def way_suffix(*names: str | None) -> str:

@@ -105,7 +105,7 @@ class Lane:
         return len(self._flying) < (1 if self._retries else self._sink.sends_at_once)
 
     def _send(self, batch: list[Sending]) -> None:
-        send = asyncio.ensure_future(self._sink.send([each.outgoing for each in batch]))
+        send = asyncio.ensure_future(self._sink.send(batch))
         send.add_done_callback(lambda _: self._wake.set())
         self._flying.append((batch, send))
 
@@ -153,7 +153,7 @@ class Lane:
             key = order_key(sending) if sending.way.is_strict else None
             if key is None:
                 taken.append(sending)
-            elif (place := (sending.outgoing.channel, key)) in ahead:
+            elif (place := (sending.channel, key)) in ahead:
                 later.append(sending)
             else:
                 ahead.add(place)
@@ -199,12 +199,11 @@ class Lane:
         """Say whether a delivery is tried again because its channel will be there then."""
         if self._create is None or failure.failure_class is not FailureClass.UNROUTABLE:
             return False
-        outgoing = sending.outgoing
-        if outgoing.channel in self._created:
+        if sending.channel in self._created:
             return sending.attempts == 1  # it may have been sent before
         if len(self._created) >= MAX_CREATED:
             return False
-        self._missing[outgoing.channel] = outgoing
+        self._missing[sending.channel] = sending
         return True
 
     async def _create_missing(self) -> None:

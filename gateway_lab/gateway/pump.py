@@ -32,14 +32,14 @@ from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Cause, decided_cause
 from gateway_lab.gateway.handler_lanes import HandlerLanes, Job, JobEnds
 from gateway_lab.gateway.handling import Handling
-from gateway_lab.gateway.ids import is_random
+from gateway_lab.gateway.ids import id_headers
 from gateway_lab.gateway.in_order import InOrder
 from gateway_lab.gateway.lane import Ends, Lane
-from gateway_lab.gateway.means import LetterWriter, Means
+from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.retry import Backoff
 from gateway_lab.gateway.sending import Sending
 from gateway_lab.gateway.settle import Settler
-from gateway_lab.gateway.ways import ID_HEADER, RANDOM_ID, Way, Ways
+from gateway_lab.gateway.ways import Way, Ways
 from gateway_lab.gateway.window import Held, Window
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.message import Message
@@ -185,15 +185,14 @@ class Pump:
 
     def _count(self, batch: Batch) -> None:
         self._counters.read += len(batch.messages)
-        self._counters.redelivered += sum(map(bool, batch.attempts))
+        self._counters.redelivered += len(batch.attempts) - batch.attempts.count(0)
         self._counters.window = self._window.fullness
 
     def _dispatch(
         self, held: Held, indexes: Iterable[int], route: Callable[[Message], Routed], ways: Ways
     ) -> None:
         """Decide messages of a batch and put their deliveries into the lanes of their brokers."""
-        messages, pending = held.batch.messages, held.pending
-        letters = held.letters or self._letters
+        messages, pending, id_of = held.batch.messages, held.pending, self._ids
         lanes: defaultdict[str, list[Sending]] = defaultdict(list)
         decisions: list[Decision] = []
         finished: list[int] = []
@@ -201,7 +200,7 @@ class Pump:
             message = messages[index]
             routed = route(message)
             decisions += routed.decisions
-            id_ = self._ids(message)
+            id_ = id_of(message)
             for delivery in routed.deliveries:
                 way = ways[delivery.router, delivery.route, delivery.target]
                 way.counts.decided += 1
@@ -209,8 +208,28 @@ class Pump:
                     way.counts.dropped += 1
                     continue
                 pending[index] += 1
-                broker, outgoing, is_letter = _write(message, id_, way, delivery, letters)
-                lanes[broker].append(Sending(outgoing, held, index, way, id_, is_letter))
+                broker, channel = delivery.broker, delivery.channel
+                if (
+                    delivery.outcome is _DELIVERED
+                    and broker is not None
+                    and channel is not None
+                    and (channel in way.channels or way.admits(channel))
+                ):
+                    sending = Sending(
+                        channel,
+                        delivery.key,
+                        [*delivery.headers, *id_headers(id_), way.header],
+                        delivery.body,
+                        message.timestamp,
+                        id_ + way.suffix,
+                        way.options,
+                        held=held,
+                        index=index,
+                        way=way,
+                    )
+                else:
+                    broker, sending = self._letter(held, index, way, id_, _why(delivery, way))
+                lanes[broker].append(sending)
             if self.batching:
                 pending[index] += self.batching.take(held, index, routed)
             if not pending[index]:
@@ -268,9 +287,33 @@ class Pump:
         way = job.ways[None, None, DEAD_LETTER]
         way.counts.decided += 1
         job.held.pending[job.index] += 1
-        letters = job.held.letters or self._letters
-        broker, letter = letters.write(job.message, job.id, way, cause)
-        self._lanes[broker].put([Sending(letter, job.held, job.index, way, job.id, is_letter=True)])
+        broker, letter = self._letter(job.held, job.index, way, job.id, cause)
+        self._lanes[broker].put([letter])
+
+    # --- dead letters ---
+
+    def _letter(
+        self, held: Held, index: int, way: Way, id_: str, cause: Cause
+    ) -> tuple[str, Sending]:
+        """Write a letter in place of a delivery, or of a message; return its broker, too."""
+        letters = held.letters or self._letters
+        broker, letter = letters.write(held.batch.messages[index], id_, way, cause)
+        return broker, Sending.letter(letter, held, index, way)
+
+    def _refused(self, sending: Sending, failure: Failure, now: datetime) -> None:
+        """Send a dead letter in place of a delivery; a letter has nothing in its place."""
+        if sending.is_letter:
+            raise _no_letter(self._source.name, sending.channel, failure)
+        cause = Cause(
+            reason=failure.reason,
+            of_class=failure.failure_class,
+            attempts=sending.attempts,
+            first=sending.first,
+            last=now,
+        )
+        held, index, way = sending.held, sending.index, sending.way
+        broker, letter = self._letter(held, index, way, sending.message_id, cause)
+        self._lanes[broker].put([letter])
 
     # --- confirm, settle ---
 
@@ -299,22 +342,6 @@ class Pump:
         for held, indexes in finished.items():
             self._settlers[held.reader].finish(held, indexes)
 
-    def _refused(self, sending: Sending, failure: Failure, now: datetime) -> None:
-        """Send a dead letter in place of a delivery; a letter has nothing in its place."""
-        if sending.is_letter:
-            raise _no_letter(self._source.name, sending.outgoing.channel, failure)
-        cause = Cause(
-            reason=failure.reason,
-            of_class=failure.failure_class,
-            attempts=sending.attempts,
-            first=sending.first,
-            last=now,
-        )
-        held, index, way = sending.held, sending.index, sending.way
-        letters = held.letters or self._letters
-        broker, letter = letters.write(sending.message, sending.id, way, cause)
-        self._lanes[broker].put([Sending(letter, held, index, way, sending.id, is_letter=True)])
-
     def _settled(self, number: int) -> None:
         self._counters.settled += number
         self._window.advance()
@@ -338,33 +365,12 @@ class Pump:
         await _cancel(settling)
 
 
-def _write(
-    message: Message, id_: str, way: Way, delivery: Delivery, letters: LetterWriter
-) -> tuple[str, Outgoing, bool]:
-    """Make what is sent for a delivery: itself, or its letter."""
-    broker, channel = delivery.broker, delivery.channel
-    if delivery.outcome is not _DELIVERED or broker is None or channel is None:
-        return *letters.write(message, id_, way, decided_cause(delivery.reason, way)), True
-    if channel not in way.channels and not way.admits(channel):
-        reason = f"too-many-channels: {way.target} has written to {way.max_channels}"
-        cause = Cause(reason=reason, of_class=FailureClass.UNROUTABLE)
-        return *letters.write(message, id_, way, cause), True
-    headers = (*delivery.headers, (ID_HEADER, id_.encode()), way.header)
-    if is_random(id_):
-        headers = (*headers, RANDOM_ID)
-    return (
-        broker,
-        Outgoing(
-            channel,
-            delivery.key,
-            headers,
-            delivery.body,
-            message.timestamp,
-            id_ + way.suffix,
-            way.options,
-        ),
-        False,
-    )
+def _why(delivery: Delivery, way: Way) -> Cause:
+    """Say why a delivery is a letter from the beginning."""
+    if delivery.outcome is not _DELIVERED:
+        return decided_cause(delivery.reason, way)
+    reason = f"too-many-channels: {way.target} has written to {way.max_channels}"
+    return Cause(reason=reason, of_class=FailureClass.UNROUTABLE)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

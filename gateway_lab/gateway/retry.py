@@ -85,7 +85,7 @@ class Retries:
 
     def holds(self, sending: Sending) -> bool:
         """Keep a delivery behind those of its key that wait, if there are any."""
-        waiting = self._channels.get(sending.outgoing.channel)
+        waiting = self._channels.get(sending.channel)
         if waiting is None or order_key(sending) not in waiting.keys:
             return False
         waiting.sendings.append(sending)
@@ -93,12 +93,12 @@ class Retries:
 
     def is_overtaken(self, sending: Sending) -> bool:
         """Say whether one that was ahead of it waits for its next try."""
-        waiting = self._channels.get(sending.outgoing.channel)
+        waiting = self._channels.get(sending.channel)
         return waiting is not None and order_key(sending) in waiting.keys
 
     def failed(self, sending: Sending) -> None:
         """Keep a delivery for the next try."""
-        waiting = self._channels.setdefault(sending.outgoing.channel, _Waiting())
+        waiting = self._channels.setdefault(sending.channel, _Waiting())
         waiting.sendings.append(sending)
         if key := order_key(sending):
             waiting.keys.add(key)

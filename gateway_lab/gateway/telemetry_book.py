@@ -176,7 +176,9 @@ class Book:
         """
         self._end_send(failed, kind)
         name, attributes = named
-        headers = self.send(trace, letter.id, (name, {**attributes, CLASS: kind}), letter.headers)
+        headers = self.send(
+            trace, letter.id, (name, {**attributes, CLASS: kind}), tuple(letter.headers)
+        )
         return msgspec.structs.replace(letter, headers=headers)
 
     def answered(self, batch: Sequence[Outgoing], answers: Sequence[Failure | None]) -> None:

@@ -11,10 +11,7 @@ from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.ids import way_suffix
 from gateway_lab.protocols.registry import PROTOCOLS
 
-ID_HEADER: Final = "x-gw-id"
 ROUTE_HEADER: Final = "x-gw-route"
-RANDOM_ID: Final = ("x-gw-id-kind", b"random")
-"""Says of `x-gw-id` that the message has another one when it comes again."""
 
 
 class Way:

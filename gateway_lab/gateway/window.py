@@ -13,7 +13,6 @@ from typing import Final
 
 from gateway_lab.brokers.contract import Batch
 from gateway_lab.gateway.means import LetterWriter
-from gateway_lab.messages.message import Message
 
 MAX_MESSAGES: Final = 10_000
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -42,13 +41,9 @@ class Held:
         self.reader, self.batch = reader, batch
         self.unsettled = len(batch.messages)
         self.pending = [0] * self.unsettled
-        self.bytes = sum(map(_size, batch.messages))
+        self.bytes = sum([len(m.body or b"") + len(m.key or b"") for m in batch.messages])
         self.letters: LetterWriter | None = None
         self.waiting = 0
-
-
-def _size(message: Message) -> int:
-    return len(message.body or b"") + len(message.key or b"")
 
 
 class Window:

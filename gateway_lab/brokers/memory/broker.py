@@ -247,7 +247,7 @@ class MemorySink:
 
 
 def _stored(message: Outgoing) -> Stored:
-    return Stored(message.body, message.key, message.headers, message.timestamp)
+    return Stored(message.body, message.key, tuple(message.headers), message.timestamp)
 
 
 def _permanent(reason: str) -> Failure:
