@@ -50,11 +50,11 @@ class FakeProducer:
         self.is_broken = self.is_closed = self.is_away = False
         self.refusal: KafkaError | None = None
 
-    def produce(self, _topic: str, value: Any, _key: Any, *, on_delivery: Any, **_: Any) -> None:
+    def produce(self, _topic: str, value: Any, _key: Any, *more: Any) -> None:
         assert not self.is_closed
         if self.is_broken:
             raise KafkaException(FATAL)
-        self.queue.append((value, on_delivery))
+        self.queue.append((value, more[1]))
 
     def poll(self, _timeout: float) -> int:
         if self.refusal:

@@ -101,8 +101,8 @@ class KafkaBrowser:
             if (error := each.error()) is not None:
                 self._judge(partition, error)
                 continue
-            message = read_message(each, offset, str(partition[1]), self._alias, received)
-            messages.append(message)
+            place = partition[0], str(partition[1])
+            messages.append(read_message(each, place, offset, self._alias, received))
             if offset + 1 >= self._ends.get(partition, offset + 2):
                 self._ends.pop(partition)
         return messages

@@ -177,7 +177,7 @@ class ConsumerThread(threading.Thread):
             key: Any = each.topic(), each.partition()
             partition = self._partitions.get(key)
             if partition is not None and (times := partition.mark.read(offset)) is not None:
-                message = read_message(each, offset, partition.text, self._alias, received)
+                message = read_message(each, partition.place, offset, self._alias, received)
                 reads.append((partition.mark, offset, message, times))
         if self.ahead:
             self._promise()

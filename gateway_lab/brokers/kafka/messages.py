@@ -16,9 +16,17 @@ _MAX_REMEMBERED: Final = 4_096
 
 
 def read_message(
-    raw: RawMessage, offset: int, partition: str, alias: str, received: datetime
+    raw: RawMessage, place: tuple[str, str], offset: int, alias: str, received: datetime
 ) -> Message:
-    """Make our message of one that was fetched; `offset` and `partition` are its own."""
+    """Make our message of one that was fetched.
+
+    Args:
+        raw: What was fetched.
+        place: Its topic and partition; those of one partition share the texts.
+        offset: Its own.
+        alias: Of the connection.
+        received: Now.
+    """
     kind, milliseconds = raw.timestamp()
     headers: Any = raw.headers()
     return Message(
@@ -29,8 +37,8 @@ def read_message(
         received=received,
         broker=alias,
         protocol="kafka",
-        channel=raw.topic() or "",
-        partition=partition,
+        channel=place[0],
+        partition=place[1],
         position=str(offset),
     )
 

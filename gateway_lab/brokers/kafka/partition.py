@@ -31,6 +31,7 @@ class Partition:
     Attributes:
         committed: The offset and the note that the broker has; None before the first time.
         promised: Up to which offset the last note speaks.
+        place: Topic and number as its messages have them.
     """
 
     topic: str
@@ -38,10 +39,10 @@ class Partition:
     mark: Watermark
     committed: tuple[int, str] | None
     promised: int = 0
-    text: str = field(init=False)
+    place: tuple[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.text = str(self.number)
+        self.place = self.topic, str(self.number)
 
     def uncommitted(self, ahead: int = 0) -> list[TopicPartition]:
         """Return what the broker does not have yet; `ahead` as in `Watermark.note_ahead`."""

@@ -60,11 +60,14 @@ class Watermark:
         """
         if offset < self.end:
             return None
-        times = self._past.times(offset) if offset < self._past.end else 0
-        self._open[offset] = max(1, times) if self.is_guarded else times + 1
-        if failures := self._past.failures and self._past.failures.get(offset):
-            self._failures[offset] = failures
         self.end = offset + 1
+        if offset >= self._past.end:  # nobody has read it before
+            self._open[offset] = 1
+            return 0
+        times = self._past.times(offset)
+        self._open[offset] = max(1, times) if self.is_guarded else times + 1
+        if failures := self._past.failures.get(offset):
+            self._failures[offset] = failures
         return times
 
     def times_before(self, offset: int) -> int:
