@@ -19,8 +19,9 @@ from faststream.exceptions import RejectMessage
 from pydantic import BaseModel
 
 import gateway_lab as gl
-from gateway_lab.examples.live_run import LiveRun, frame, letters, message
+from gateway_lab.examples.live_run import LiveRun, message
 from gateway_lab.examples.stage import Stage
+from gateway_lab.examples.tables import delivered, letters
 from gateway_lab.gateway.middlewares import RequestId, RequestIdFilter, Timing
 
 
@@ -160,7 +161,7 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
             messages = await live.arrived()
     audit = DATABASE.execute("SELECT * FROM audit").fetchall()
     return {
-        "arrived": frame(messages),
+        "arrived": delivered(messages),
         "dead letters": letters(messages),
         "audit": pl.DataFrame(audit, schema=["user_id", "action"], orient="row"),
         "log": pl.DataFrame(lines, schema=["request_id", "level", "line"], orient="row"),

@@ -11,8 +11,9 @@ from pathlib import Path
 import polars as pl
 
 import gateway_lab as gl
-from gateway_lab.examples.live_run import LiveRun, frame, letters, message
+from gateway_lab.examples.live_run import LiveRun, message
 from gateway_lab.examples.stage import Stage
+from gateway_lab.examples.tables import delivered, letters
 
 gateway = gl.Gateway(gl.read_config(Path(__file__).with_suffix(".yaml")))
 
@@ -35,4 +36,4 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
             ],
         )
         messages = await live.arrived()
-    return {"arrived": frame(messages), "dead letters": letters(messages)}
+    return {"arrived": delivered(messages), "dead letters": letters(messages)}

@@ -8,13 +8,11 @@ show(await run.arrived())
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 from uuid import uuid4
-
-import polars as pl
 
 import gateway_lab as gl
 from gateway_lab.brokers.contract import Broker, Outgoing, Place, Source
@@ -33,11 +31,6 @@ LIMIT_S: Final = 60.0
 
 _TICK_S: Final = 0.02
 _READ_LIMIT: Final = 500
-_COLUMNS: Final = ("broker", "channel", "key", "headers", "body")
-_DLQ: Final = ("class", "reason", "attempts", "last")
-_WIDTH: Final = 120
-"""Characters of a body that are shown."""
-
 _GONE: Final = frozenset({State.RED, State.STOPPED})
 
 
@@ -49,12 +42,12 @@ def message(event: object, *, key: str | None = None, **headers: str) -> gl.Mess
         key: As text.
         headers: As text; `x_request_id` stands for `x-request-id`.
     """
-    now = datetime.now(UTC)
+    now = _now()
     return gl.Message(
         body=encode(event),
         key=None if key is None else key.encode(),
         headers=tuple((name.replace("_", "-"), text.encode()) for name, text in headers.items()),
-        timestamp=now.replace(microsecond=now.microsecond // 1_000 * 1_000),  # as Kafka keeps it
+        timestamp=now,
         received=now,
     )
 
@@ -89,7 +82,7 @@ class LiveRun:
         self._published = 0
         self._arrived: list[gl.Message] = []
         self._readers: list[asyncio.Task[None]] = []
-        self._begun = message({}).timestamp or datetime.now(UTC)
+        self._begun = _now()
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -166,7 +159,7 @@ class LiveRun:
         self._readers.append(reader)
         self._open.callback(reader.cancel)
 
-    async def _watch(self, read: Callable[[int], Any]) -> None:
+    async def _watch(self, read: Callable[[int], Awaitable[list[gl.Message]]]) -> None:
         while True:
             self._arrived += await read(_READ_LIMIT)
 
@@ -214,52 +207,10 @@ class LiveRun:
                 reader.result()
 
 
-def frame(messages: Iterable[gl.Message]) -> pl.DataFrame:
-    """Show what was delivered: `broker, channel, key, headers, body`, without our own headers."""
-    rows = [
-        {
-            "broker": each.broker,
-            "channel": each.channel,
-            "key": text_of(each.key),
-            "headers": ", ".join(
-                f"{name}: {text_of(value)}"
-                for name, value in each.headers
-                if not name.startswith("x-gw-")
-            ),
-            "body": _cut(text_of(each.body)),
-        }
-        for each in messages
-        if not header(each, "x-gw-dlq-class")
-    ]
-    return pl.DataFrame(rows, schema=dict.fromkeys(_COLUMNS, pl.String))
-
-
-def letters(messages: Iterable[gl.Message]) -> pl.DataFrame:
-    """Show dead letters: `channel, class, reason, attempts, last, body`."""
-    rows = [
-        {
-            "channel": each.channel,
-            **{name: header(each, f"x-gw-dlq-{name}") for name in _DLQ},
-            "body": _cut(text_of(each.body)),
-        }
-        for each in messages
-        if header(each, "x-gw-dlq-class")
-    ]
-    return pl.DataFrame(rows, schema=dict.fromkeys(("channel", *_DLQ, "body"), pl.String))
-
-
-def header(message: gl.Message, name: str) -> str | None:
-    """Return a header as text; None if there is none."""
-    return text_of(dict(message.headers).get(name))
-
-
-def text_of(value: bytes | None) -> str | None:
-    """Return bytes as text, whatever they are."""
-    return None if value is None else value.decode(errors="backslashreplace")
-
-
-def _cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
+def _now() -> datetime:
+    """Return the time as Kafka keeps it, in whole milliseconds."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1_000 * 1_000)
 
 
 def _outgoing(message: gl.Message, channel: str) -> Outgoing:

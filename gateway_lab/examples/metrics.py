@@ -15,8 +15,9 @@ import msgspec
 import polars as pl
 
 import gateway_lab as gl
-from gateway_lab.examples.live_run import LiveRun, frame, letters, message
+from gateway_lab.examples.live_run import LiveRun, message
 from gateway_lab.examples.stage import Stage
+from gateway_lab.examples.tables import delivered, letters
 
 gateway = gl.Gateway(gl.read_config(Path(__file__).with_suffix(".yaml")))
 
@@ -54,7 +55,7 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
     return {
         "books": pl.DataFrame(books),
         "aggregated-metrics": groups,
-        "alerts": frame(each for each in messages if each.channel == "metric-alerts"),
+        "alerts": delivered(each for each in messages if each.channel == "metric-alerts"),
         "dead letters": letters(messages),
     }
 

@@ -21,8 +21,9 @@ from opentelemetry.trace import format_trace_id
 from pydantic import BaseModel
 
 import gateway_lab as gl
-from gateway_lab.examples.live_run import LiveRun, frame, message
+from gateway_lab.examples.live_run import LiveRun, message
 from gateway_lab.examples.stage import Stage
+from gateway_lab.examples.tables import delivered
 from gateway_lab.gateway.middlewares import RequestId
 from gateway_lab.gateway.telemetry import Telemetry
 
@@ -90,7 +91,7 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
         messages = await live.arrived()
     TRACES.force_flush()
     return {
-        "arrived": frame(messages),
+        "arrived": delivered(messages),
         "spans": tree(spans.get_finished_spans()),
         "metrics": counts(metrics),
     }

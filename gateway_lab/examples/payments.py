@@ -14,8 +14,9 @@ from faststream import Depends
 from pydantic import BaseModel, Field
 
 import gateway_lab as gl
-from gateway_lab.examples.live_run import LiveRun, frame, letters, message
+from gateway_lab.examples.live_run import LiveRun, message
 from gateway_lab.examples.stage import Stage
+from gateway_lab.examples.tables import delivered, letters
 
 
 class Payment(BaseModel):
@@ -96,8 +97,8 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
         await live.redrive(gl.Wish(to_source=True))
         second = [each for each in await live.arrived() if each not in first]
     return {
-        "arrived": frame(first),
+        "arrived": delivered(first),
         "dead letters": letters(first),
-        "arrived after the redrive": frame(second),
+        "arrived after the redrive": delivered(second),
         "dead letters after the redrive": letters(second),
     }

@@ -15,8 +15,9 @@ from faststream import Depends
 from pydantic import BaseModel, Field
 
 import gateway_lab as gl
-from gateway_lab.examples.live_run import LiveRun, frame, letters, message
+from gateway_lab.examples.live_run import LiveRun, message
 from gateway_lab.examples.stage import Stage
+from gateway_lab.examples.tables import delivered, letters
 from gateway_lab.gateway.middlewares import RequestId
 
 
@@ -106,4 +107,4 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
         await live.publish("stream", "user-events", [message(nobody), message(unknown)])
         messages = await live.arrived()
     rows = pl.DataFrame(USERS.rows(), schema=["user_id", "username"], orient="row")
-    return {"arrived": frame(messages), "dead letters": letters(messages), "users": rows}
+    return {"arrived": delivered(messages), "dead letters": letters(messages), "users": rows}

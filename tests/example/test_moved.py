@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import gateway_lab as gl
-from gateway_lab.examples.live_run import LiveRun, frame, message
+from gateway_lab.examples.live_run import LiveRun, message
+from gateway_lab.examples.tables import delivered
 from gateway_lab.testing.servers import KafkaServer, Server
 from tests.example.stages import on
 
@@ -32,7 +33,7 @@ async def test_the_same_arrives_on_another_broker(
     ):
         sent = message(ada, key="ada", x_request_id="r-1", x_internal="stays")
         await live.publish("stream", "kafka-input-topic", [sent])
-        [arrived] = frame(await live.arrived()).rows(named=True)
+        [arrived] = delivered(await live.arrived()).rows(named=True)
     headers = arrived.pop("headers").split(", ")
     assert set(headers) == {
         "x-request-id: r-1",
