@@ -32,6 +32,8 @@ HEADERS = [
 ]
 TEXTS = {name: value.decode() for name, value in HEADERS}
 COMMIT_S = 1.0
+DELIVERY_COUNT = "x-delivery-count"
+"""A number that RabbitMQ puts among the headers of what comes again: no header of the message."""
 
 Write = Callable[[Sequence[RawMessage]], Awaitable[None]]
 
@@ -218,7 +220,8 @@ async def rabbitmq_to_kafka(job: Job) -> Done:
 
     async def send_on(each: DeliveredMessage) -> None:
         begun.set()
-        headers: Any = [*(each.header.properties.headers or {}).items(), *HEADERS]
+        found: Any = each.header.properties.headers or {}
+        headers = [pair for pair in found.items() if pair[0] != DELIVERY_COUNT] + HEADERS
         told = partial(confirmed.add, each.delivery_tag or 0)
         producer.produce(next(channels), each.body, headers=headers, on_delivery=told)
 
