@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import nats
 import pytest
+import redis
 from faststream import BaseMiddleware, Context, Depends, FastStream, Logger, StreamMessage
 from faststream._internal.cli.utils.imports import import_from_string
 from faststream.asgi import AsgiFastStream
@@ -26,7 +27,7 @@ from faststream.nats import NatsBroker, TestNatsBroker
 from faststream.nats.opentelemetry import NatsTelemetryMiddleware
 from faststream.rabbit import RabbitMessage
 from faststream.rabbit.opentelemetry import RabbitTelemetryMiddleware
-from faststream.redis import RedisBroker, TestRedisBroker
+from faststream.redis import RedisBroker, StreamSub, TestRedisBroker
 from faststream.redis.opentelemetry import RedisTelemetryMiddleware
 from nats.js.api import StreamConfig
 
@@ -369,6 +370,40 @@ async def test_a_broker_that_comes_late_is_started_when_it_comes(tmp_path: Path)
             await gateway.app.stop()
             await asyncio.to_thread(server.stop)
     assert seen == [7]
+
+
+@pytest.mark.broker
+async def test_a_stream_of_redis_that_is_gone_does_not_end_the_app(
+    redis_server: RedisServer,
+) -> None:
+    """FastStream's subscriber stops for good then, and asks its app to end."""
+    gateway, seen = gateway_beside("cache", redis_server.url), []
+    broker, stream = gateway.faststream_broker("cache"), f"trap-gone-{os.getpid()}"
+
+    @broker.subscriber(stream=StreamSub(stream, group="g", consumer="c"))
+    async def handle(body: int) -> None:
+        seen.append(body)
+
+    async def arrives(body: int) -> None:
+        async with asyncio.timeout(40):
+            while body not in seen:
+                await broker.publish(body, stream=stream)
+                await asyncio.sleep(0.05)
+
+    async with gateway.app:
+        async with asyncio.timeout(40):
+            while not broker.running:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        await arrives(1)
+        client = redis.Redis(port=redis_server.port)
+        client.delete(stream)
+        async with asyncio.timeout(40):
+            while not client.exists(stream):  # noqa: ASYNC110 - made when it is started again
+                await asyncio.sleep(0.01)
+        await arrives(2)
+        assert gateway.stats().sources[0].state is State.RUNNING
+        client.delete(stream)
+        client.close()
 
 
 # --- 8: keys and partitions: tests/brokers/test_kafka.py places keys of batches as Kafka's own do ---
