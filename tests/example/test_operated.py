@@ -1,0 +1,74 @@
+"""The program of an example as an operator runs it: one entry for four brokers, and one place to look at."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway_lab.cli.example import FOLDER
+from gateway_lab.examples import users
+from gateway_lab.messages.message import Message
+from gateway_lab.testing.servers import (
+    KafkaServer,
+    NatsServer,
+    RabbitmqServer,
+    RedisServer,
+    free_port,
+)
+from tests.example.stages import on
+from tests.live.clients import Fresh
+from tests.live.process import LIMIT_S, Process
+
+pytestmark = [pytest.mark.anyio, pytest.mark.broker]
+OPTIONS = ("--app", "gateway_lab.examples.users:gateway", "--create-channels", "--port")
+
+
+def asked(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=LIMIT_S) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+async def settled(port: int) -> float:
+    """Return how many messages the metrics say are settled."""
+    _, text = await asyncio.to_thread(asked, port, "/metrics")
+    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    return sum(one.value for one in samples if one.name == "gateway_lab_messages_settled_total")
+
+
+async def test_one_program_serves_four_brokers_and_one_port_tells_of_all(
+    kafka_server: KafkaServer,
+    rabbitmq_server: RabbitmqServer,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
+    tmp_path: Path,
+) -> None:
+    servers = (kafka_server, rabbitmq_server, nats_server, redis_server)
+    config, port = users.gateway.config, free_port()
+    path = Path(shutil.copy(FOLDER / "users.yaml", tmp_path))
+    async with on(config, users.LOOKS, *servers) as stage:
+        async with Process(path, stage.environ, *OPTIONS, str(port)) as process:
+            await process.until(lambda told: "source users is running" in str(told))
+            assert (await asyncio.to_thread(asked, port, "/readyz"))[0] == 200
+            body = b'{"user_id": 1, "username": "ada", "action": "create"}'
+            message = Message(body=body, received=datetime.now(UTC))
+            urls = {each.protocol: each.url for each in servers}
+            for address in config.sources["users"].addresses:
+                protocol = config.brokers[address.broker]
+                client = Fresh(protocol, urls[protocol])
+                await client.publish(str(address.channel), [message])
+            async with asyncio.timeout(LIMIT_S):
+                while await settled(port) < 4:  # noqa: ASYNC110 - it asks a server
+                    await asyncio.sleep(0.05)
+            assert await process.stop() == 0, process.log
+        arrived = await Fresh("rabbitmq", rabbitmq_server.url).fetch(["create_user"])
+    assert len(arrived["create_user"]) == 4
