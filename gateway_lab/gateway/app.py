@@ -18,6 +18,7 @@ from gateway_lab.gateway.app_asgi import ASYNCAPI_PATH, GatewayAsgi
 from gateway_lab.gateway.app_beside import Beside, broker_beside
 from gateway_lab.gateway.app_schema import GatewaySchema
 from gateway_lab.gateway.counters import State, Stats
+from gateway_lab.gateway.tuning import tune
 
 if TYPE_CHECKING:
     from fast_depends import Provider
@@ -74,7 +75,7 @@ class GatewayApp(FastStream):
         self.lifespan_context = self._lifespan
         self._beside: list[Beside] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._is_red = False
+        self._is_red = self._is_alone = False
 
     def put_beside(self, beside: Beside) -> Any:
         """Start and stop a broker with the gateway, by itself; return FastStream's."""
@@ -97,6 +98,8 @@ class GatewayApp(FastStream):
                 self._tasks = [asyncio.create_task(self._end_with_it())]
                 for each in self._beside:
                     each.start()
+            if self._is_alone:
+                tune()
         except BaseException:
             await self._close()
             raise
@@ -141,8 +144,10 @@ class GatewayApp(FastStream):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.served.stop()
-        await asyncio.gather(*(each.stop() for each in self._beside))
+        try:
+            await self.served.stop()
+        finally:
+            await asyncio.gather(*(each.stop() for each in self._beside))
 
     async def _end_with_it(self) -> None:
         """End the app when nothing is left that runs."""
@@ -155,7 +160,8 @@ class GatewayApp(FastStream):
 
     @asynccontextmanager
     async def _lifespan(self, **_: Any) -> AsyncIterator[None]:
-        """Let the process that ran it end as `gateway-lab run` does: with 1 if its sources are red."""
+        """Have a process as `gateway-lab run` has one: tuned, and ending with 1 if a source is red."""
+        self._is_alone = True
         yield
         if self._is_red:
             sys.exit(1)
