@@ -18,6 +18,7 @@ import gateway_lab as gl
 from gateway_lab.cli import (
     brokers,
     check,
+    design,
     diff,
     example,
     explain,
@@ -102,6 +103,7 @@ def options(
 
 for verb, module, does in (
     ("lab", lab, lab.lab),
+    ("design", design, design.design),
     ("generate", generate, generate.generate),
     ("replay", replay, replay.replay),
     ("diff", diff, diff.diff),

@@ -240,7 +240,7 @@ class View {
   paintGone() {
     this.root.classList.add("gl-gone");
     this.error.hidden = false;
-    this.error.textContent = "The kernel has ended: what is shown is the last that was known. Run the cell again.";
+    this.error.textContent = this.model.gone ?? "The kernel has ended: what is shown is the last that was known. Run the cell again.";
   }
 
   // --- document: rows are made once, and changed in place ---

@@ -116,7 +116,7 @@ class Designer(anywidget.AnyWidget):
         self._drawn: Replay | None = None
         self._bars: tuple[Replay, Any] | None = None
         self._show(after_s=0)
-        self.on_msg(self._heard)
+        self.on_msg(lambda _widget, content, _buffers: self.hear(content))
 
     # --- in Python ---
 
@@ -252,6 +252,11 @@ class Designer(anywidget.AnyWidget):
 
     # --- a large capture: the first messages at once, all of them when they are counted ---
 
+    def count(self) -> None:
+        """Count all messages behind the panel, if so far only the first of them are."""
+        if self.draft.is_partial:
+            self._opening.begin(after_s=0)
+
     def _count(self) -> Answers:
         """Count all messages, and tell how far it is."""
         of, counted, next_s = self.draft.capture.count, 0, 0.0
@@ -274,7 +279,7 @@ class Designer(anywidget.AnyWidget):
 
     # --- what is heard ---
 
-    def _heard(self, _: object, content: dict[str, Any], __: object) -> None:
+    def hear(self, content: Mapping[str, Any]) -> None:
         """Do what a view asks for; what cannot be is told, never raised."""
         with self._later.lock:
             self.status = {**_QUIET, "busy": _BUSY.get(content.get("do", ""), "counting")}
@@ -364,9 +369,14 @@ class Designer(anywidget.AnyWidget):
         bundle, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         faces = {"text/plain": repr(self), "text/html": still(self._drawn, self.draft)}
         self._drawn, self._is_open = None, True
-        if self.draft.is_partial:
-            self._opening.begin(after_s=0)
+        self.count()
         return {**bundle, **faces}, metadata
+
+
+SHOWN: Final = tuple(
+    name for name, trait in vars(Designer).items() if isinstance(trait, traitlets.TraitType)
+)
+"""The names of all that a view is told."""
 
 
 def _comparison(draft: Draft) -> pieces.Json:

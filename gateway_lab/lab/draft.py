@@ -85,7 +85,7 @@ class Draft:
         origin = config.origin
         self.path = Path(origin.file) if origin and origin.file else None
         self._text = origin.text if origin else None
-        self._steps = [Step(OPENED, config)]
+        self._steps, self._written = [Step(OPENED, config)], config
         self._at = 0
         self._typed: GatewayConfig | None = None
         self._window: Window | None = None
@@ -274,9 +274,15 @@ class Draft:
                 hint="look at the difference, then write with replace=True or to another file",
             )
         self.config.write(release.path)
+        self._written = self.config
         if release.path == self.path or self.path is None:
             self.path, self._text = release.path, _read(release.path)
         return release.path
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the config is as it was opened, or written last."""
+        return self.config == self._written
 
     def _file(self, path: str | Path | None) -> Path:
         if path is not None:

@@ -6,19 +6,18 @@ The server has folders of its own and listens on loopback; the browser can reach
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from gateway_lab.cli.lab import DEFAULTS
 from gateway_lab.testing.server_process import Server
+from tests.browser.chromium import Watched, browser_page
 
-CHROMIUM = "chromium"
 READY_MS = 60_000
 """How long JupyterLab may take to show a notebook: a cold start on a busy machine needs 25 s."""
 
@@ -26,9 +25,6 @@ TRIES = 12
 TRY_MS = 5_000
 
 DESIGNER = ".gl-designer:not([data-old])"
-_LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
-_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
-_NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
 class Jupyter(Server):
@@ -70,30 +66,12 @@ class Jupyter(Server):
         return self._answers(b"GET /api HTTP/1.0\r\n\r\n", b" 200 ")
 
 
-class Lab:
-    """A notebook in a browser.
-
-    Attributes:
-        page: The browser's page.
-        elsewhere: Addresses that were asked for and are not on this machine.
-        complaints: What the browser's console was told as an error.
-    """
+class Lab(Watched):
+    """A notebook in a browser."""
 
     def __init__(self, page: Page, server: Jupyter) -> None:
-        self.page, self.server = page, server
-        self.elsewhere: list[str] = []
-        self.complaints: list[str] = []
-        page.on("request", self._asked)
-        page.on("console", self._told)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _asked(self, request: Request) -> None:
-        if not request.url.startswith(_LOCAL):
-            self.elsewhere.append(request.url)
-
-    def _told(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.complaints.append(message.text)
+        super().__init__(page)
+        self.server = server
 
     def open(self, name: str, *cells: str) -> None:
         """Write a notebook and open it; no cell is run."""
@@ -138,15 +116,8 @@ class Lab:
 @contextmanager
 def jupyter_lab(folder: Path, *, width: int = 1300, height: int = 1800) -> Iterator[Lab]:
     """Start JupyterLab and a browser, and end both."""
-    chromium = shutil.which(CHROMIUM)
-    if chromium is None:
-        raise FileNotFoundError("no chromium on this machine: make servers")
-    with Jupyter(folder) as server, sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path=chromium, args=[*_FLAGS, _NOWHERE])
-        context = browser.new_context(viewport={"width": width, "height": height})
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        yield Lab(context.new_page(), server)
-        browser.close()
+    with Jupyter(folder) as server, browser_page(width=width, height=height) as page:
+        yield Lab(page, server)
 
 
 def opening(config: Path, capture: Path, *, head: int | None = None) -> str:

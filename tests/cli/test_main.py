@@ -17,6 +17,7 @@ VERBS = list(get_command(app).commands)  # type: ignore[attr-defined]
 def test_the_verbs_stand_in_the_order_of_use() -> None:
     assert VERBS == [
         "lab",
+        "design",
         "generate",
         "replay",
         "diff",

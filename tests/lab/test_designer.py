@@ -28,7 +28,7 @@ def designer() -> gl.Designer:
 
 def ask(designer: gl.Designer, do: str, **more: Any) -> None:
     """Send what a view sends."""
-    designer._heard(designer, {"do": do, **more}, None)
+    designer.hear({"do": do, **more})
 
 
 def edit(designer: gl.Designer, **changes: Any) -> None:
@@ -86,7 +86,7 @@ def test_what_cannot_be_is_told_and_changes_nothing(
     designer: gl.Designer, asked: dict[str, Any]
 ) -> None:
     before = designer.config
-    designer._heard(designer, asked, None)
+    designer.hear(asked)
     assert designer.status["error"]["message"]
     assert designer.config == before
     edit(designer, enabled=False)
