@@ -18,6 +18,7 @@ from gateway_lab.gateway.app_asgi import ASYNCAPI_PATH, GatewayAsgi
 from gateway_lab.gateway.app_beside import Beside, broker_beside
 from gateway_lab.gateway.app_schema import GatewaySchema
 from gateway_lab.gateway.counters import State, Stats
+from gateway_lab.gateway.telemetry_export import Exports
 from gateway_lab.gateway.tuning import tune
 
 if TYPE_CHECKING:
@@ -160,8 +161,9 @@ class GatewayApp(FastStream):
 
     @asynccontextmanager
     async def _lifespan(self, **_: Any) -> AsyncIterator[None]:
-        """Have a process as `gateway-lab run` has one: tuned, and ending with 1 if a source is red."""
+        """Have a process as `gateway-lab run` has one: telemetry out, tuned, 1 if a source is red."""
         self._is_alone = True
-        yield
+        async with Exports(self.served.config.name):
+            yield
         if self._is_red:
             sys.exit(1)
