@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points, version
 from threading import Thread
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
@@ -131,8 +132,9 @@ class Exports:
         ending = [Thread(target=end, daemon=True) for end in self._ends]
         for each in ending:
             each.start()
+        until = monotonic() + FLUSH_S
         for each in ending:
-            each.join(FLUSH_S)
+            each.join(max(0.0, until - monotonic()))
 
 
 def _exporters(signal: str, environ: Mapping[str, str]) -> tuple[str, ...]:

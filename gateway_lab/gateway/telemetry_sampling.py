@@ -34,8 +34,10 @@ _FLAG: Final = (
     r"localParentNotSampled:AlwaysOffSampler\}"
 )
 _PARENT: Final = re.compile(
-    rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z"
+    rb"(?:00(?=.{53}\Z)|(?!00|ff)[0-9a-f]{2})-"
+    rb"(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?\Z"
 )
+"""Version 00 ends there; of later ones that much is known."""
 
 Wanted: TypeAlias = Iterator[tuple[int, "SpanContext | int"]]
 """Places of messages that are traced, with their parents, or the ids of the traces they begin."""
@@ -74,8 +76,8 @@ class Rule:
         if found is None:
             return getrandbits(64) < self.bound
         if self.follows:
-            return bool(int(found[4], 16) & 1)
-        return int(found[2], 16) & _LOW < self.bound
+            return bool(int(found[3], 16) & 1)
+        return int(found[1], 16) & _LOW < self.bound
 
     def root(self) -> int:
         """Return the id of a trace that is sampled, 0 if none ever is."""
@@ -157,13 +159,13 @@ def read_context(headers: Headers) -> SpanContext | None:
             found = _PARENT.match(value)
         elif lower == STATE_HEADER:
             state = value
-    if found is None or (found[1] == b"00" and found[5]):
+    if found is None:
         return None
     return SpanContext(
+        int(found[1], 16),
         int(found[2], 16),
-        int(found[3], 16),
         is_remote=True,
-        trace_flags=TraceFlags(int(found[4], 16)),
+        trace_flags=TraceFlags(int(found[3], 16)),
         trace_state=TraceState.from_header([state.decode("ascii", errors="replace")]),
     )
 
