@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from faststream import Context, Depends
+from faststream import Context, Depends, TestApp
 
 from gateway_lab.errors import ConfigError
 from gateway_lab.gateway.counters import State
@@ -147,6 +147,19 @@ async def test_a_stop_finishes_what_is_in_flight() -> None:
     await stopping
     assert shop.numbers("there", "small") == [7]
     assert await shop.left() == []
+
+
+async def test_faststreams_test_of_apps_runs_it(shop: Shop) -> None:
+    gateway, seen = shop.gateway(), list[str]()
+
+    @gateway.app.after_shutdown
+    async def _() -> None:
+        seen.append("after_shutdown")
+
+    async with TestApp(gateway.app):
+        shop.publish([order(7)])
+        await until(settled(gateway, 1))
+    assert seen == ["after_shutdown"]
 
 
 # --- under FastStream's own command ---
