@@ -9,6 +9,7 @@ from benchmarks import (
     batches,
     decode,
     edit,
+    handlers,
     latency,
     many_routes,
     memory,
@@ -113,6 +114,7 @@ def main() -> None:
         *pairs.measure(),
         *latency.measure(),
         *batches.measure(),
+        *handlers.measure(),
         *memory_live.measure(),
     ]
     show(figures)

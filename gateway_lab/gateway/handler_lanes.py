@@ -24,7 +24,7 @@ from gateway_lab.gateway.handled import BEGUN, Exhausted, Refused, TryAgain
 from gateway_lab.gateway.handling import Handling
 from gateway_lab.gateway.log_lines import place_of
 from gateway_lab.gateway.retry import Backoff, OrderKey
-from gateway_lab.gateway.watchdog import watched
+from gateway_lab.gateway.watchdog import Caller, watched
 from gateway_lab.gateway.ways import Ways
 from gateway_lab.gateway.window import Held
 from gateway_lab.messages.message import Message
@@ -32,6 +32,9 @@ from gateway_lab.routing.routed import Routed
 
 HANDLERS_AT_ONCE: Final = 64
 """Lanes of one source."""
+
+IN_A_ROW: Final = 8
+"""Jobs of a lane that run before others have a turn, if none of them waits for anything."""
 
 LOOK_S: Final = 1.0
 """How often to look for handlers that hang, at least."""
@@ -134,7 +137,7 @@ class HandlerLanes:
         Raises:
             BrokerError: Too many handlers hang: the source stops, red.
         """
-        with watched(HandlerLanes._try.__code__, _blocked):
+        with watched(_CALLER):
             await self._broken
 
     def put(self, jobs: Sequence[Job]) -> None:
@@ -199,18 +202,24 @@ class HandlerLanes:
                 lane.due = self._loop.time() + (lane.job.handling.timeout_s or inf)
 
         BEGUN.set(begun)
-        while lane.jobs:
-            job = lane.jobs.popleft()
-            if waiting := lane.waiting.get(job.key):
-                waiting.append(job)
-                self._ends.waits(job)
+        in_a_row = 0
+        while lane.jobs and lane.task is me:  # else it was left to itself, and another goes on
+            if in_a_row == IN_A_ROW:
+                in_a_row = 0
+                await asyncio.sleep(0)
                 continue
-            again = await self._try(lane, job)
-            if lane.task is not me:
-                return  # it was left to itself, and another goes on
-            if again:
-                self._wait(lane, job, again)
-        lane.task = None
+            in_a_row += 1
+            await self._next(lane, lane.jobs.popleft())
+        if lane.task is me:
+            lane.task = None
+
+    async def _next(self, lane: _Lane, job: Job) -> None:
+        """Try a job, unless one of its key waits."""
+        if waiting := lane.waiting.get(job.key):
+            waiting.append(job)
+            self._ends.waits(job)
+        elif again := await self._try(lane, job):
+            self._wait(lane, job, again)
 
     # --- one try ---
 
@@ -353,3 +362,10 @@ def _blocked(frame: FrameType) -> str:
     lanes, job = frame.f_locals["self"], frame.f_locals["job"]
     lanes._counters.blocked += 1  # noqa: SLF001 - it is ours
     return str(job.handling.name)
+
+
+def _job(frame: FrameType) -> object:
+    return frame.f_locals["job"]
+
+
+_CALLER: Final = Caller(HandlerLanes._try.__code__, _job, _blocked)  # noqa: SLF001 - it is ours

@@ -10,38 +10,50 @@ import asyncio
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import CodeType, FrameType
-from typing import Final, TypeAlias
+from typing import Final
 
 BLOCKED_S: Final = 1.0
-"""How long the loop may be without a sign of life."""
+"""How long one handler may run without giving the loop a turn."""
 
 _LOOK_S: Final = 0.25
 
 _LOG: Final = logging.getLogger("gateway_lab.gateway")
 
-Tell: TypeAlias = Callable[[FrameType], str]
-"""Given the frame of the code that calls handlers, counts the blockage and names the handler."""
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Code that calls handlers.
+
+    Attributes:
+        code: It is looked for among the frames of a loop that gives no sign of life.
+        job: Given its frame, returns what it is at, the same object as long as it is.
+        blame: Given its frame, counts the blockage and names the handler.
+    """
+
+    code: CodeType
+    job: Callable[[FrameType], object]
+    blame: Callable[[FrameType], str]
 
 
 class Watchdog(threading.Thread):
     """Watches one loop.
 
     Attributes:
-        callers: The code that calls handlers, and who is told if it is found in a blocked loop.
         users: How many want it to watch.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, caller: Caller) -> None:
         super().__init__(name="gateway-lab-watchdog", daemon=True)
-        self.callers: dict[CodeType, Tell] = {}
         self.users = 0
-        self._loop, self._watched = loop, threading.get_ident()
+        self._loop, self._caller, self._watched = loop, caller, threading.get_ident()
         self._sign, self._end = threading.Event(), threading.Event()
-        self._named: set[str] = set()
+        self._told: set[str] = set()
 
     def run(self) -> None:
         """Look until stopped."""
@@ -49,27 +61,39 @@ class Watchdog(threading.Thread):
             self._sign.clear()
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._sign.set)
-            while not self._sign.wait(BLOCKED_S):
-                self._tell()
+            self._wait_for_a_sign()
 
     def stop(self) -> None:
         """End it."""
         self._end.set()
         self._sign.set()
 
-    def _tell(self) -> None:
-        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - its public name
-        stack = [each for each, _ in traceback.walk_stack(frame)][::-1]
-        for depth, each in enumerate(stack):
-            if tell := self.callers.get(each.f_code):
-                self._say(tell(each), stack[depth + 1 :])
-                return
+    def _wait_for_a_sign(self) -> None:
+        """Blame whoever is at one job all the time; a loop that is only busy is at many."""
+        job, since = None, 0.0
+        while not self._sign.wait(_LOOK_S):
+            stack = self._stack()
+            found = self._caller.job(stack[0]) if stack else None
+            if found is not job:
+                job, since = found, time.monotonic()
+            elif stack and time.monotonic() - since >= BLOCKED_S:
+                self._tell(self._caller.blame(stack[0]), stack[1:])
+                since = time.monotonic()
 
-    def _say(self, handler: str, stack: list[FrameType]) -> None:
+    def _stack(self) -> list[FrameType]:
+        """Return the frames of the loop's thread from the caller of a handler on inwards."""
+        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - its public name
+        stack = [each for each, _ in traceback.walk_stack(frame)]
+        codes = [each.f_code for each in stack]
+        if self._caller.code not in codes:
+            return []
+        return stack[codes.index(self._caller.code) :: -1]
+
+    def _tell(self, handler: str, stack: list[FrameType]) -> None:
         """Say it and where, once: how often is in the books."""
-        if handler in self._named:
+        if handler in self._told:
             return
-        self._named.add(handler)
+        self._told.add(handler)
         where = " < ".join(_place(each) for each in reversed(stack))
         _LOG.error(
             "the handler %s blocks the event loop: nothing else moves; await what it waits for, "
@@ -88,19 +112,13 @@ _DOGS: Final[dict[asyncio.AbstractEventLoop, Watchdog]] = {}
 
 
 @contextmanager
-def watched(code: CodeType, tell: Tell) -> Iterator[None]:
-    """Watch the loop that runs here, as long as anybody wants it.
-
-    Args:
-        code: Calls handlers.
-        tell: See `Tell`.
-    """
+def watched(caller: Caller) -> Iterator[None]:
+    """Watch the loop that runs here, as long as anybody wants it; all have one caller."""
     loop = asyncio.get_running_loop()
     dog = _DOGS.get(loop)
     if dog is None:
-        dog = _DOGS[loop] = Watchdog(loop)
+        dog = _DOGS[loop] = Watchdog(loop, caller)
         dog.start()
-    dog.callers[code] = tell
     dog.users += 1
     try:
         yield
