@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Final
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from typer import Argument, BadParameter
 
 from gateway_lab.cli.options import Form, Limit
 from gateway_lab.cli.report import Format, Report, Table, table
-from gateway_lab.errors import did_you_mean
+from gateway_lab.errors import MissingExtraError, did_you_mean
 from gateway_lab.examples.stage import staged
 
 EXAMPLES = """
@@ -38,6 +39,9 @@ ABOUT: Final[Mapping[str, str]] = {
     "payments": "retries, dead letters, and sending them back",
     "observability": "one trace across brokers, spans of your own, metrics",
 }
+
+EXTRAS: Final[Mapping[str, str]] = {"faststream": "faststream", "opentelemetry": "telemetry"}
+"""Package that an example imports to the extra that brings it."""
 
 
 def example(
@@ -64,7 +68,7 @@ def example(
 
 
 def _run(name: str, limit: int) -> Report:
-    module = import_module(f"gateway_lab.examples.{name}")
+    module = _load(name)
     with staged(module.gateway.config, tell=_tell) as stage:
         _tell(f"running {name} …")
         frames = asyncio.run(module.run(stage))
@@ -72,6 +76,16 @@ def _run(name: str, limit: int) -> Report:
         facts={"program": FOLDER / f"{name}.py", "config": FOLDER / f"{name}.yaml"},
         tables=[table(title, frame, limit=limit) for title, frame in frames.items()],
     )
+
+
+def _load(name: str) -> ModuleType:
+    try:
+        return import_module(f"gateway_lab.examples.{name}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in EXTRAS:
+            raise MissingExtraError(package, extra=EXTRAS[package]) from None
+        raise
 
 
 def _tell(line: str) -> None:

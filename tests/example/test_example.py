@@ -11,9 +11,11 @@ import sys
 from urllib.parse import urlsplit
 
 import pytest
+from typer.testing import CliRunner
 
 import gateway_lab as gl
 from gateway_lab.cli.example import ABOUT, FOLDER
+from gateway_lab.cli.main import app
 from gateway_lab.examples import conversion
 from gateway_lab.examples.stage import staged
 from gateway_lab.findings import Severity
@@ -51,6 +53,16 @@ def test_without_a_name_it_lists_them_and_an_unknown_name_is_refused() -> None:
     refused = example("user")
     assert refused.returncode == 2
     assert "users" in refused.stderr
+
+
+def test_an_example_whose_package_is_not_installed_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "faststream", None)
+    monkeypatch.delitem(sys.modules, "gateway_lab.examples.payments", raising=False)
+    run = CliRunner().invoke(app, ["example", "payments"])
+    assert run.exit_code == 2
+    assert "gateway-lab[faststream]" in run.stderr
 
 
 @pytest.mark.anyio
