@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gateway_lab.gateway.asyncapi import asyncapi as asyncapi
     from gateway_lab.gateway.gateway import Gateway as Gateway
     from gateway_lab.gateway.store_cost import measure_store as measure_store
+    from gateway_lab.gateway.telemetry import Telemetry as Telemetry
     from gateway_lab.lab import figures as figures
     from gateway_lab.lab import live as live
     from gateway_lab.lab.designer import Designer as Designer
@@ -79,6 +80,7 @@ _HOMES = {
     "RouteDiff": "offline.diff",
     "StoreCost": "batches.cost",
     "Tap": "recording.tap",
+    "Telemetry": "gateway.telemetry",
     "Tuning": "offline.tuning",
     "Wish": "recording.redrive",
     "asyncapi": "gateway.asyncapi",

@@ -12,7 +12,7 @@ from gateway_lab.gateway.batch_writer import Writer
 from gateway_lab.gateway.batching import Batching, Collector
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.store import Store, open_store
-from gateway_lab.gateway.telemetry import Watch
+from gateway_lab.gateway.telemetry_watch import Watch
 from gateway_lab.gateway.window import MAX_MESSAGES
 
 

@@ -30,7 +30,7 @@ from gateway_lab.gateway.feed import Feed, feed_means
 from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.pump import Pump
 from gateway_lab.gateway.retry import Backoff
-from gateway_lab.gateway.telemetry import Watch
+from gateway_lab.gateway.telemetry_watch import Watch
 from gateway_lab.gateway.window import Held
 from gateway_lab.gateway.window import Window as Fullness
 from gateway_lab.messages.message import Message

@@ -24,7 +24,8 @@ from gateway_lab.gateway.handling import send
 from gateway_lab.gateway.log_lines import place_of
 from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.pump import Pump
-from gateway_lab.gateway.telemetry import Telemetry, Watch
+from gateway_lab.gateway.telemetry import Telemetry
+from gateway_lab.gateway.telemetry_watch import Watch
 from gateway_lab.gateway.version import Version
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ from gateway_lab.gateway.counters import Stats
 from gateway_lab.gateway.handled import Call, Conclude
 from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.metrics import METRICS, Metric
-from gateway_lab.gateway.telemetry import SCOPE, Watch, Write
 from gateway_lab.gateway.telemetry_spans import (
     BATCH,
     BROKER,
@@ -38,6 +37,7 @@ from gateway_lab.gateway.telemetry_spans import (
     TARGET,
     targets_of,
 )
+from gateway_lab.gateway.telemetry_watch import SCOPE, Watch, Write
 from gateway_lab.messages.message import Message
 from gateway_lab.routing.routed import DEAD_LETTER, Routed
 

@@ -30,7 +30,6 @@ from gateway_lab.gateway.dead_letter import Cause
 from gateway_lab.gateway.handled import Call
 from gateway_lab.gateway.ids import way_suffix
 from gateway_lab.gateway.means import Means
-from gateway_lab.gateway.telemetry import SCOPE, Watch, Write
 from gateway_lab.gateway.telemetry_book import Book, Named, Trace, Tracing
 from gateway_lab.gateway.telemetry_parts import TracedCall, TracedFeed, TracedSink, TracedSource
 from gateway_lab.gateway.telemetry_spans import (
@@ -43,6 +42,7 @@ from gateway_lab.gateway.telemetry_spans import (
     target_span,
     targets_of,
 )
+from gateway_lab.gateway.telemetry_watch import SCOPE, Watch, Write
 from gateway_lab.gateway.ways import Way, WayKey
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.message import Message

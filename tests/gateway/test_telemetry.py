@@ -19,7 +19,7 @@ from pydantic import BaseModel
 import gateway_lab as gl
 from gateway_lab.gateway import telemetry_spans
 from gateway_lab.gateway.gateway import Gateway
-from gateway_lab.gateway.telemetry import UNWATCHED
+from gateway_lab.gateway.telemetry_watch import UNWATCHED
 from gateway_lab.messages.message import Message
 from gateway_lab.recording.tap import Tap
 from tests.gateway.meters import Meters, metric, metrics, query, sqlite_url
