@@ -144,6 +144,7 @@ class Tuning:
     def _repr_html_(self) -> str:
         head, *lines = repr(self).splitlines()
         items = "".join(f"<li>{escape(each.strip())}</li>" for each in lines)
-        kept = [name for name in MEASURES if self.frame[name].n_unique() > 1]
+        named = {"batches", "rows_per_batch", "moved", *self.objective.names, *self.axes}
+        kept = [each for each in MEASURES if each in named and self.frame[each].n_unique() > 1]
         table = html_table(self.frontier.select("point", *self.paths, *kept))
         return f"<div><p>{escape(head)}</p><ul>{items}</ul>{table}</div>"
