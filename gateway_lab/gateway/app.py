@@ -71,7 +71,9 @@ class GatewayApp(FastStream):
         """
         self.served = served
         super().__init__(
-            context=context, provider=provider, specification=GatewaySchema(lambda: served.config)
+            context=context,
+            provider=provider,
+            specification=GatewaySchema(lambda: self.served.config),
         )
         self.lifespan_context = self._lifespan
         self._beside: list[Beside] = []

@@ -30,10 +30,14 @@ from faststream.rabbit.opentelemetry import RabbitTelemetryMiddleware
 from faststream.redis import RedisBroker, StreamSub, TestRedisBroker
 from faststream.redis.opentelemetry import RedisTelemetryMiddleware
 from nats.js.api import StreamConfig
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import gateway_lab as gl
 from gateway_lab.errors import ConfigError
 from gateway_lab.gateway.counters import State
+from gateway_lab.gateway.telemetry import Telemetry
 from gateway_lab.messages.message import Message
 from gateway_lab.testing.servers import NatsServer, RedisServer
 from tests.gateway.shop import RECEIVED, SHOP, Shop, header, number_of, order, settled, until
@@ -219,6 +223,7 @@ async def test_a_target_that_is_down_at_the_start_loses_no_message() -> None:
 # --- 5: bytes as they are ---
 
 BODIES = [b'{"data": "x"}', b"\xff\xfe\x00", b"", b'{"a":1}', b"12", None]
+OURS = ("x-gw-", "traceparent")
 HEADERS = (("bin", b"\xff\x00"), ("empty", b""), ("twice", b"1"), ("twice", b"2"))
 PAIR = """
 gateway_lab: 1
@@ -233,19 +238,22 @@ dead_letter: {broker: other, channel: dead}
 
 @pytest.mark.parametrize("other", PROTOCOLS)
 @pytest.mark.parametrize("one", PROTOCOLS)
-async def test_bodies_and_headers_survive_middlewares_between_any_brokers(
+async def test_bodies_and_headers_survive_middlewares_and_traces_between_any_brokers(
     one: str, other: str
 ) -> None:
     """FastStream decodes headers to text, reads bodies as JSON, and unwraps `{"data": …}`."""
-    passed = await passed_on(one, other, middlewares=[Noting])
-    assert passed == await passed_on(one, other, middlewares=[])
+    passed = await passed_on(one, other, middlewares=[])
+    assert await passed_on(one, other, middlewares=[Noting]) == passed
+    assert await passed_on(one, other, middlewares=[Noting], is_traced=True) == passed
     bodies = [body for channel in passed.values() for body, _ in channel]
     assert sorted(bodies, key=repr) == sorted(
         (b"" if each is None and other != "kafka" else each for each in BODIES), key=repr
     )
 
 
-async def passed_on(one: str, other: str, middlewares: list[Any]) -> dict[str, Any]:
+async def passed_on(
+    one: str, other: str, middlewares: list[Any], *, is_traced: bool = False
+) -> dict[str, Any]:
     """Return what is on the channels of a pair when all messages have passed it."""
     shop = Shop(PAIR.replace("ONE", one).replace("OTHER", other))
     shop.server("one").create(["all"])
@@ -254,14 +262,20 @@ async def passed_on(one: str, other: str, middlewares: list[Any]) -> dict[str, A
         "all", [Message(body=each, received=RECEIVED, headers=HEADERS) for each in BODIES]
     )
     gateway = gl.Gateway(shop.config, environ=shop.environ, middlewares=middlewares)
+    spans = InMemorySpanExporter()
+    if is_traced:
+        tracers = TracerProvider(shutdown_on_exit=False)
+        tracers.add_span_processor(SimpleSpanProcessor(spans))
+        gateway.telemetry = Telemetry(tracer_provider=tracers)
     async with gateway.app:
         await until(settled(gateway, len(BODIES)))
+    assert bool(spans.get_finished_spans()) is is_traced
     return {channel: kept(shop, channel) for channel in ("out", "dead")}
 
 
 def kept(shop: Shop, channel: str) -> list[tuple[bytes | None, Any]]:
     return [
-        (each.body, [pair for pair in each.headers if not pair[0].startswith("x-gw-")])
+        (each.body, [pair for pair in each.headers if not pair[0].startswith(OURS)])
         for each in shop.fetch("other", channel)
     ]
 
