@@ -22,7 +22,7 @@ from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Cause
 from gateway_lab.gateway.handled import BEGUN, Exhausted, Refused, TryAgain
 from gateway_lab.gateway.handling import Handling
-from gateway_lab.gateway.log_lines import place_of
+from gateway_lab.gateway.log_lines import place_of, request_id
 from gateway_lab.gateway.retry import Backoff, OrderKey
 from gateway_lab.gateway.watchdog import Caller, watched
 from gateway_lab.gateway.ways import Ways
@@ -230,6 +230,7 @@ class HandlerLanes:
             BrokerError: Every thread for plain functions hangs.
         """
         job.tries += 1
+        request_id.set("")
         handling, task = job.handling, lane.task
         lane.job = job
         if not handling.is_sync:

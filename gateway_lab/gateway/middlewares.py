@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from contextvars import Token
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Final
@@ -41,22 +40,10 @@ class RequestId(BaseMiddleware[PublishCommand, Any]):
         )
         text = given.decode("ascii", errors="replace")
         self.request_id = text if _PLAIN.fullmatch(text) else str(uuid4())
-        self._token: Token[str] | None = None
 
     async def on_receive(self) -> None:
-        """Set the context variable."""
-        self._token = request_id.set(self.request_id)
-
-    async def after_processed(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_val: BaseException | None = None,
-        exc_tb: TracebackType | None = None,
-    ) -> bool | None:
-        """Put the context variable back."""
-        if self._token:
-            request_id.reset(self._token)
-        return await super().after_processed(exc_type, exc_val, exc_tb)
+        """Set the context variable; the next message of its lane begins without one."""
+        request_id.set(self.request_id)
 
     async def publish_scope(
         self, call_next: Callable[[PublishCommand], Awaitable[Any]], cmd: PublishCommand

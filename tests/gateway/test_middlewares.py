@@ -147,6 +147,50 @@ async def test_a_request_id_travels_on_to_the_targets_and_into_logs(
     assert request_id.get() == ""
 
 
+async def test_a_request_id_is_in_the_lines_of_each_failure_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop = Shop(HANDLED.replace("initial: 1ms", "attempts: 2, initial: 1ms"))
+    caplog.set_level(logging.INFO)
+    caplog.handler.addFilter(RequestIdFilter())
+    gateway = made(shop, Timing, RequestId)
+
+    @gateway.handler("orders")
+    async def handle(n: int) -> dict[str, int]:
+        if n == 1:
+            raise RuntimeError
+        return {"n": n}
+
+    shop.publish([with_id(order(1, key="a"), b"bad"), with_id(order(2, key="a"), b"good")])
+    await run(gateway, 2)
+    told = [
+        (each.request_id, each.getMessage().partition(" s: ")[2] or each.getMessage())  # type: ignore[attr-defined]
+        for each in caplog.records
+        if "took" in each.getMessage() or "failed" in each.getMessage()
+    ]
+    assert told == [
+        ("bad", "failed: RuntimeError"),
+        ("bad", "the handler handle failed, try 1 of 2"),
+        ("bad", "failed: RuntimeError"),
+        ("bad", "the handler handle failed, try 2 of 2"),
+        ("good", "done"),
+    ]
+
+
+async def test_a_message_without_a_request_id_has_not_that_of_another() -> None:
+    shop, seen = Shop(HANDLED), list[str]()
+    gateway = made(shop)
+
+    @gateway.handler("orders")
+    async def handle(n: int) -> None:
+        seen.append(request_id.get())
+        request_id.set(str(n))
+
+    shop.publish([order(1, key="a"), order(2, key="a")])
+    await run(gateway, 2)
+    assert seen == ["", ""]
+
+
 @pytest.mark.parametrize("value", [None, b"", b"two\nlines", b"x" * 129, b"\xff"])
 async def test_a_request_id_is_made_where_there_is_none_to_trust(value: bytes | None) -> None:
     shop = Shop()
