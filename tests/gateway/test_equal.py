@@ -60,6 +60,9 @@ class MemoryClient:
     async def left(self, group: str, channel: str) -> int:
         raise NotImplementedError
 
+    async def is_held(self, channel: str) -> bool:
+        raise NotImplementedError
+
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["business", "users", "observable", "conversion"])
