@@ -31,7 +31,8 @@ def find_gateway(place: str) -> Gateway:
         sys.path.insert(0, here)
     found = _import(module)
     if not hasattr(found, name):
-        hint = did_you_mean(name, [each for each in vars(found) if not each.startswith("_")])
+        gateways = [each for each, value in vars(found).items() if isinstance(value, Gateway)]
+        hint = did_you_mean(name, gateways) or "it makes no gl.Gateway"
         raise ConfigError(f"the module {module} has no {name}", hint=hint)
     gateway = getattr(found, name)
     if not isinstance(gateway, Gateway):

@@ -85,9 +85,13 @@ def test_a_module_that_is_no_python_says_so(modules: Modules) -> None:
     assert "SyntaxError: invalid syntax" in refused(f"{name}:gateway").problem
 
 
-def test_a_name_that_is_not_there_has_a_hint(modules: Modules) -> None:
-    name = modules.write("gateway = 1\n")
-    assert refused(f"{name}:gatewayy").hint == "did you mean 'gateway'?"
+def test_a_name_that_is_not_there_has_a_hint_if_there_is_a_gateway(modules: Modules) -> None:
+    (modules.folder / "shop.yaml").write_text(SHOP)
+    text = "import gateway_lab as gl\ngateway = gl.Gateway(gl.read_config('shop.yaml'))\n"
+    error = refused(f"{modules.write(text)}:gatewayy")
+    assert "has no gatewayy" in error.problem
+    assert error.hint == "did you mean 'gateway'?"
+    assert refused(f"{modules.write('n = 1')}:gateway").hint == "it makes no gl.Gateway"
 
 
 def test_what_is_no_gateway_is_refused_by_its_type(modules: Modules) -> None:
