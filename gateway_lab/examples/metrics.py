@@ -23,6 +23,7 @@ gateway = gl.Gateway(gl.read_config(Path(__file__).with_suffix(".yaml")))
 
 ADDRESS = "GATEWAY_DATABASE_METRICS_URL"
 LOOKS = {"stream": ["aggregated-metrics", "dead-letter.metrics"], "edge": ["metric-alerts"]}
+ROW = {"timestamp": pl.String, "value": pl.Float64, "tags": pl.String}
 GROUP = ["host", "count", "avg", "max", "min"]
 
 N = 3_000
@@ -44,9 +45,9 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
             await live.publish("stream", "metrics", measurements())
             messages = await live.arrived()
     offline = gl.replay(gateway.config, gl.scan_capture(stage.folder / "tapped")).batches("load")
-    groups = aggregates(messages)
+    groups, rows = aggregates(messages), stored(url)
     books = {
-        "rows in the table": [count_rows(url)],
+        "rows in the table": [rows.height],
         "in groups": [groups["count"].sum()],
         "groups": [groups.height],
         "groups offline": [offline.height],
@@ -54,6 +55,7 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
     }
     return {
         "books": pl.DataFrame(books),
+        "rows": rows,
         "aggregated-metrics": groups,
         "alerts": delivered(each for each in messages if each.channel == "metric-alerts"),
         "dead letters": letters(messages),
@@ -68,10 +70,17 @@ def aggregates(messages: list[gl.Message]) -> pl.DataFrame:
     return pl.DataFrame(map(msgspec.json.decode, bodies), schema=schema).sort(GROUP)
 
 
-def count_rows(url: str) -> int:
-    """Count what the database has."""
+def stored(url: str) -> pl.DataFrame:
+    """Return what the database has, by time: `timestamp, value, tags`, times and tags as text."""
+    select = 'SELECT "timestamp", value, tags FROM metrics ORDER BY "timestamp", value'
     with closing(connect(url)) as database:
-        return int(database.execute("SELECT count(*) FROM metrics").fetchone()[0])
+        rows = [(str(ts), value, text(tags)) for ts, value, tags in database.execute(select)]
+    return pl.DataFrame(rows, schema=ROW, orient="row")
+
+
+def text(tags: object) -> str:
+    """Return JSON as text, as SQLite has it."""
+    return tags if isinstance(tags, str) else msgspec.json.encode(tags).decode()
 
 
 def connect(url: str) -> Any:

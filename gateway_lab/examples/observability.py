@@ -25,7 +25,6 @@ from gateway_lab.examples.live_run import LiveRun, message
 from gateway_lab.examples.stage import Stage
 from gateway_lab.examples.tables import delivered
 from gateway_lab.gateway.middlewares import RequestId
-from gateway_lab.gateway.telemetry import Telemetry
 
 
 class ObservableEvent(BaseModel):
@@ -83,7 +82,7 @@ async def run(stage: Stage) -> dict[str, pl.DataFrame]:
 
         TRACES.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     meters = MeterProvider(metric_readers=[metrics], resource=RESOURCE)
-    gateway.telemetry = Telemetry(tracer_provider=TRACES, meter_provider=meters)
+    gateway.telemetry = gl.Telemetry(tracer_provider=TRACES, meter_provider=meters)
     async with LiveRun(gateway, stage, LOOKS) as live:
         failed, slow = EVENTS
         first = message(failed, x_request_id="r-1", traceparent=PARENT)

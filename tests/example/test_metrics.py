@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import psycopg
 import pytest
 
@@ -30,8 +31,14 @@ async def test_rows_are_stored_once_and_aggregates_equal_those_of_a_replay(
         metrics.gateway.config, metrics.LOOKS, kafka_server, nats_server, **addresses
     ) as stage:
         frames = await metrics.run(stage)
-    [(rows, in_groups, groups, offline, same)] = frames["books"].rows()
-    assert rows == in_groups == metrics.N - frames["dead letters"].height
+    rows = frames["rows"]
+    assert (rows["tags"] == "{}").sum() > 0  # what has no tags
+    assert rows["tags"].str.contains('"host"').sum() > 2_000
+    assert rows["timestamp"].str.starts_with("2026-03-0").all()
+    groups_sum = frames["aggregated-metrics"].select(pl.col("avg") * pl.col("count")).sum().item()
+    assert rows["value"].sum() == pytest.approx(groups_sum)
+    [(count, in_groups, groups, offline, same)] = frames["books"].rows()
+    assert count == rows.height == in_groups == metrics.N - frames["dead letters"].height
     assert groups == offline == frames["aggregated-metrics"].height
     assert same
     assert frames["alerts"].height == 21
