@@ -24,6 +24,8 @@ from gateway_lab.rules.fill import Values
 
 GUARDS: Final = "gateway_batches"
 IDS: Final = "gateway_batch_ids"
+INTO_GUARDS: Final = f"{GUARDS} (place, first, last, rows, digest, aggregates)"
+INTO_IDS: Final = f"{IDS} (place, id, batch)"
 
 _EXAMPLE: Final = "postgresql://user:password@localhost:5432/name"
 _EMBEDDED: Final = "sqlite:///metrics.db"
@@ -90,8 +92,8 @@ class Table:
 
     def needed(self, types: Mapping[Kind, str]) -> dict[str, str]:
         """Name all tables that must be there, with the statements that make them."""
-        ids = {IDS: ids_ddl()} if self.has_ids else {}
-        return {self.name: table_ddl(self, types), GUARDS: guards_ddl(types[Kind.INTEGER]), **ids}
+        ids = {IDS: ids_ddl(types)} if self.has_ids else {}
+        return {self.name: table_ddl(self, types), GUARDS: guards_ddl(types), **ids}
 
 
 class RowRefusedError(Exception):
@@ -176,21 +178,26 @@ def table_ddl(table: Table, types: Mapping[Kind, str]) -> str:
     return f"CREATE TABLE IF NOT EXISTS {quoted_path(table.name)} ({columns});"
 
 
-def guards_ddl(integer: str) -> str:
-    """Write the statement that makes the table of guards."""
+def guards_ddl(types: Mapping[Kind, str]) -> str:
+    """Write the statement that makes the table of guards; by `stored`, old ones are removed."""
+    integer = types[Kind.INTEGER]
     return (
         f"CREATE TABLE IF NOT EXISTS {GUARDS} (place text NOT NULL, first {integer} NOT NULL, "
         f"last {integer} NOT NULL, rows {integer} NOT NULL, digest text NOT NULL, "
-        "aggregates text NOT NULL, PRIMARY KEY (place, last));"
+        f"aggregates text NOT NULL, {_stored(types)}, PRIMARY KEY (place, last));"
     )
 
 
-def ids_ddl() -> str:
+def ids_ddl(types: Mapping[Kind, str]) -> str:
     """Write the statement that makes the table of ids."""
     return (
         f"CREATE TABLE IF NOT EXISTS {IDS} (place text NOT NULL, id text NOT NULL, "
-        "batch text NOT NULL, PRIMARY KEY (place, id));"
+        f"batch text NOT NULL, {_stored(types)}, PRIMARY KEY (place, id));"
     )
+
+
+def _stored(types: Mapping[Kind, str]) -> str:
+    return f"stored {types[Kind.TIMESTAMP]} NOT NULL DEFAULT CURRENT_TIMESTAMP"
 
 
 def quoted(name: str) -> str:

@@ -18,6 +18,8 @@ from gateway_lab.events.event_type import Kind
 from gateway_lab.gateway.store import (
     GUARDS,
     IDS,
+    INTO_GUARDS,
+    INTO_IDS,
     Guard,
     RowRefusedError,
     Table,
@@ -86,8 +88,8 @@ _FOUND_IDS: Final = (
     f"SELECT i.id, i.batch, b.first, b.last, b.rows, b.digest, b.aggregates FROM {IDS} i "  # noqa: S608
     f"JOIN {GUARDS} b ON b.place = i.batch WHERE i.place = %s AND i.id = ANY(%s)"
 )
-_KEEP: Final = f"INSERT INTO {GUARDS} VALUES (%s, %s, %s, %s, %s, %s)"  # noqa: S608 - a constant
-_KEEP_IDS: Final = f"INSERT INTO {IDS} SELECT %s, unnest(%s::text[]), %s"
+_KEEP: Final = f"INSERT INTO {INTO_GUARDS} VALUES (%s, %s, %s, %s, %s, %s)"  # noqa: S608 - a constant
+_KEEP_IDS: Final = f"INSERT INTO {INTO_IDS} SELECT %s, unnest(%s::text[]), %s"
 
 
 class PostgresStore:

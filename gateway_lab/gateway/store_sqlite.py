@@ -17,6 +17,8 @@ from gateway_lab.events.event_type import Kind
 from gateway_lab.gateway.store import (
     GUARDS,
     IDS,
+    INTO_GUARDS,
+    INTO_IDS,
     Guard,
     RowRefusedError,
     Table,
@@ -74,8 +76,8 @@ _FOUND_IDS: Final = (
     "WHERE i.place = ? AND id IN (SELECT value FROM json_each(?))"
 )
 _FORGET: Final = f"DELETE FROM {GUARDS} WHERE place = ?"  # noqa: S608 - a constant
-_KEEP: Final = f"INSERT INTO {GUARDS} VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
-_KEEP_ID: Final = f"INSERT INTO {IDS} VALUES (?, ?, ?)"  # noqa: S608 - a constant
+_KEEP: Final = f"INSERT INTO {INTO_GUARDS} VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+_KEEP_ID: Final = f"INSERT INTO {INTO_IDS} VALUES (?, ?, ?)"  # noqa: S608 - a constant
 
 
 class SqliteStore:
