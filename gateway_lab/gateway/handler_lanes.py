@@ -306,7 +306,8 @@ class HandlerLanes:
     def _again(self, job: Job, again: TryAgain) -> TryAgain | None:
         """Note a try that failed; the last one makes a dead letter."""
         job.first = job.first or datetime.now(UTC)
-        place = place_of(again.__cause__) if isinstance(again.__cause__, Exception) else ""
+        cause = again.__cause__  # without one the reason is ours, and holds nothing of the message
+        place = place_of(cause) if isinstance(cause, Exception) else again.reason
         _LOG.warning(
             "the handler %s failed, try %d of %d",
             job.handling.name,

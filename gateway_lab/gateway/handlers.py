@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway_lab.config.document import Document
@@ -68,6 +69,9 @@ class Handlers:
                 raise ConfigError(f"there is no source {source!r} to handle", hint=hint)
             if source in self._registered:
                 raise ConfigError(f"the source {source} has a handler already")
+        if not 0 < timeout_s < inf:
+            hint = "say how many seconds one try may take, such as timeout=30"
+            raise ConfigError(f"a handler cannot have {timeout_s!r} seconds", hint=hint)
         if not sources:
             raise ConfigError("the handler names no source", hint='@gateway.handler("users")')
 

@@ -112,7 +112,7 @@ class Handling:
     @property
     def hangs(self) -> str:
         """What is said of a try that has not come to its end in time."""
-        return f"the handler {self.name} hangs: no end within {self.timeout_s:g} s"
+        return f"it hangs: no end within {self.timeout_s:g} s"
 
     async def handle(self, message: Message, id_: str) -> Routed:
         """Run the handler once; an invalid message never gets to it.
@@ -152,7 +152,7 @@ class Handling:
         routed = self._router.route(msgspec.structs.replace(message, body=body))
         if routed.invalid is not None:
             name = self._returns.name if self._returns else "event"
-            raise Refused(f"{self.name} returned no {name}: {routed.invalid}")
+            raise Refused(f"it returned no {name}: {routed.invalid}")
         deliveries = routed.deliveries + tuple(kept)
         return msgspec.structs.replace(routed, deliveries=deliveries, handled=body)
 
@@ -193,13 +193,13 @@ def encode(value: object) -> bytes:
     try:
         return msgspec.json.encode(value, enc_hook=_encode_model)
     except (TypeError, ValueError, RecursionError) as error:
-        raise Refused(f"JSON cannot hold a {type(value).__name__}: {error}") from None
+        raise Refused(f"JSON cannot hold this {type(value).__name__}: {error}") from None
 
 
 def _encode_model(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
-    raise TypeError(f"it holds a {type(value).__name__}")
+    raise TypeError(f"there is a value of type {type(value).__name__} in it")
 
 
 MakeHandling = Callable[[Plan, str], "Handling | None"]

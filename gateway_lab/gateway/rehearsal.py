@@ -143,7 +143,7 @@ class _Act:
     @property
     def hangs(self) -> str:
         """What is said of a try that does not end."""
-        return self._handling.hangs
+        return f"the handler {self._handling.name}: {self._handling.hangs}"
 
     def _without(self, reason: str, tries: int, *, is_stopped: bool = False) -> Rehearsed:
         name = self._handling.name

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
@@ -13,12 +15,15 @@ from faststream.exceptions import AckMessage, NackMessage, RejectMessage
 from pydantic import BaseModel
 
 from gateway_lab.captures.capture import Capture
+from gateway_lab.captures.read import scan_capture
+from gateway_lab.captures.write import write_part
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError, ReplayError
 from gateway_lab.gateway import rehearsal
 from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.gateway.handler_pool import HandlerPool
+from gateway_lab.offline import parts, rehearse
 from gateway_lab.offline.run import replay
 from gateway_lab.offline.summary import Replay
 from tests.offline.conftest import MakeCapture, message
@@ -146,7 +151,7 @@ def test_every_end_of_a_message_is_in_the_books(
         (3, None, "dead_letter", "dead_lettered", "create: it rejected the message"),
         (
             *(4, None, "dead_letter", "dead_lettered"),
-            "create: create returned no User: id: expected integer, got string",
+            "create: it returned no User: id: expected integer, got string",
         ),
         (5, None, "dead_letter", "dead_lettered", "create: ValueError: no luck"),
     ]
@@ -317,7 +322,7 @@ def test_an_async_handler_that_hangs_is_a_dead_letter(
     result = replay(config, capture_of(wish(1), wish(2)), handlers=gateway)
     assert books_of(result) == (1, 0, 1, 0, 4)
     (reason,) = result.handled().drop_nulls("reason")["reason"]
-    assert reason == "create: the handler create hangs: no end within 0.05 s"
+    assert reason == "create: it hangs: no end within 0.05 s"
 
 
 def hanging(gateway: Gateway, end: threading.Event) -> None:
@@ -432,3 +437,58 @@ def test_a_window_of_time_narrows_down_what_was_handled(
     assert books_of(inner) == (2, 1, 0, 0, 3)
     assert inner.flow().filter(route="send")["deliveries"].item() == 3
     assert seen == list(range(6))
+
+
+# --- large captures ---
+
+
+def test_files_and_chunks_of_a_capture_are_handled_as_one(
+    config: GatewayConfig,
+    capture_of: MakeCapture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    gateway = Gateway(config, middlewares=[Stamp])
+
+    @gateway.handler("wishes")
+    async def create(event: Wish) -> dict[str, Any] | None:
+        if event.n % 3 == 0:
+            await gateway.send("audit", user(event))
+        if event.n % 5 == 4:
+            raise ValueError("no luck")
+        return user(event) if event.n % 4 else None
+
+    messages = [
+        message({"n": n}, channel="plain") if n % 7 == 6 else wish(n, "end" if n % 11 == 0 else "")
+        for n in range(60)
+    ]
+    whole = capture_of(*messages)
+    expected = replay(config, whole, handlers=gateway)
+    for number, (start, end) in enumerate(((0, 25), (25, 60))):
+        rows = whole.frame.slice(start, end - start).collect()
+        write_part(rows, tmp_path / f"{number}.parquet", metadata=whole.metadata)
+    monkeypatch.setattr(parts, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(rehearse, "STEP_ROWS", 3)
+    found = replay(config, scan_capture(tmp_path), handlers=gateway)
+    assert str(found.books()) == str(expected.books())
+    one, other = (each.deliveries(rendered=True).collect() for each in (expected, found))
+    assert one.equals(other)
+    assert found.over_time("10s").equals(expected.over_time("10s"))
+    assert found.channels().sort(pl.all()).equals(expected.channels().sort(pl.all()))
+
+
+def test_what_was_kept_of_handlers_goes_with_the_replay(
+    config: GatewayConfig, capture_of: MakeCapture
+) -> None:
+    gateway = Gateway(config)
+    gateway.handler("wishes")(_user)
+    result = replay(config, capture_of(wish(1)), handlers=gateway)
+    assert result.run.handled is not None
+    folder, frame = result.run.handled.folder, result.deliveries()
+    assert list(folder.iterdir())
+    del result
+    gc.collect()
+    assert frame.collect().height == 2  # a lazy frame keeps what it is made of
+    del frame
+    gc.collect()
+    assert not folder.exists()
