@@ -9,14 +9,15 @@ It is written from the plan, so it says what runs; nothing of it is an address o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
 from gateway_lab.brokers.variables import address_variable
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.model import Named
-from gateway_lab.config.plan import BatchPlan, Plan, SourcePlan, TargetPlan
+from gateway_lab.config.plan import Plan, SourcePlan, TargetPlan
 from gateway_lab.events.event_type import EventType
 from gateway_lab.gateway.asyncapi_channels import (
     SERVER_PROTOCOLS,
@@ -48,24 +49,31 @@ def asyncapi(config: GatewayConfig) -> dict[str, Any]:
         ConfigError: The config has an error.
     """
     plan = Version.of(config).plan
-    writer = _Writer(config, plan)
+    writer = _Writer(config)
     for source in plan.sources.values():
         if source.routers or source.batches:
             writer.add_source(source)
-    for name in _reached(plan):
-        writer.add_target(name)
+    for name, sent in sorted(_sent(plan).items()):
+        writer.add_target(name, sent)
     return writer.document()
 
 
-def _reached(plan: Plan) -> list[str]:
-    """Name the targets that something is sent to, in the order of their names."""
-    batched = {name for batch in plan.batches.values() for name in batch.targets}
-    return sorted({name for _, name in plan.targets} | batched)
+def _sent(plan: Plan) -> dict[str, list[tuple[TargetPlan, list[EventType]]]]:
+    """Return what each target is sent: how it is rendered, and the event types it is made of."""
+    found: defaultdict[str, list[tuple[TargetPlan, list[EventType]]]] = defaultdict(list)
+    for (source, name), target in plan.targets.items():
+        found[name].append((target, list(plan.sources[source].routed_types.values())))
+    for batch in plan.batches.values():
+        # Under a name that no event type has.
+        output = replace(batch.output, name=f"{batch.name}.batch")
+        for name, target in batch.targets.items():
+            found[name].append((target, [output]))
+    return found
 
 
 class _Writer:
-    def __init__(self, config: GatewayConfig, plan: Plan) -> None:
-        self._config, self._plan = config, plan
+    def __init__(self, config: GatewayConfig) -> None:
+        self._config = config
         self._messages = Messages(config)
         self._channels: dict[str, dict[str, Any]] = {}
         self._keys: dict[tuple[str, str | None, str], str] = {}
@@ -84,24 +92,13 @@ class _Writer:
             names = [self._messages.letter()]
             self._add(f"send.dead_letter.{source.name}", "send", channel, names, None)
 
-    def add_target(self, name: str) -> None:
+    def add_target(self, name: str, sent: list[tuple[TargetPlan, list[EventType]]]) -> None:
         """Add the operation of a target, with the messages of all that it is sent."""
         names: dict[str, None] = {}
-        channel: Channel | None = None
-        for target, event_types in self._sent(name):
-            channel = channel or target_channel(self._config, target, event_types)
+        for target, event_types in sent:
             names |= dict.fromkeys(self._messages.sent(target, event_types))
-        if channel:
-            self._add(f"send.{name}", "send", channel, names, self._config.targets[name])
-
-    def _sent(self, name: str) -> Iterator[tuple[TargetPlan, list[EventType]]]:
-        """Give each plan of a target, with the event types of what it is rendered from."""
-        for (source, target), plan in self._plan.targets.items():
-            if target == name:
-                yield plan, list(self._plan.sources[source].routed_types.values())
-        for batch in self._plan.batches.values():
-            if name in batch.targets:
-                yield batch.targets[name], _output(batch)
+        channel = target_channel(self._config, *sent[0])
+        self._add(f"send.{name}", "send", channel, names, self._config.targets[name])
 
     def _add(
         self, name: str, action: str, channel: Channel, messages: Iterable[str], told: Named | None
@@ -150,11 +147,6 @@ class _Writer:
             "operations": self._operations,
             "components": self._messages.components(),
         }
-
-
-def _output(batch: BatchPlan) -> list[EventType]:
-    """Return what a batch sends, under a name that no event type has."""
-    return [replace(batch.output, name=f"{batch.name}.batch")]
 
 
 def _server(alias: str, protocol: str) -> dict[str, Any]:
