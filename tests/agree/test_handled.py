@@ -216,7 +216,7 @@ def flow(stats: Stats) -> dict[tuple[str | None, ...], int]:
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(sent=MESSAGES, is_stamped=st.booleans(), is_sync=st.booleans())
 def test_what_arrives_behind_handlers_is_what_the_replay_says(
     sent: Sequence[tuple[str, tuple[str, Any], bytes | None, Any]],
