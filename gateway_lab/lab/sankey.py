@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 
 from gateway_lab.lab.palette import NODE, faint
+
+Node: TypeAlias = tuple[str, ...]
+"""Its layer's column, what it belongs to, and its label."""
+
+Link: TypeAlias = tuple[int, str]
+"""A count and a colour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,43 +54,53 @@ def sankey(
         unit: What is counted, for the hover texts.
         colours: Name to colour.
     """
-    nodes: dict[tuple[str, ...], str] = {}
-    links: dict[tuple[int, int], tuple[int, str]] = {}
+    nodes: dict[Node, str] = {}
+    links: dict[tuple[Node, Node], Link] = {}
     for row in frame.rows(named=True):
-        path = []
-        for layer in layers:
-            if layer.skipped_without is None or row[layer.skipped_without] is not None:
-                path.append(node := _node(row, layer))
-                nodes.setdefault(node, colours.get(node[-1], NODE) if layer.coloured else NODE)
-        places = [list(nodes).index(node) for node in path]
+        path = [(_node(row, layer), layer) for layer in layers if _passes(row, layer)]
+        for node, layer in path:
+            nodes.setdefault(node, colours.get(node[-1], NODE) if layer.coloured else NODE)
         # A link has the colour of the last layer that has one: where the message ends up.
-        colour = faint(nodes[path[-1]])
-        for link in itertools.pairwise(places):
-            before = links.get(link, (0, colour))
-            links[link] = before[0] + row[value], colour if before[1] == colour else faint(NODE)
+        colour = faint(nodes[path[-1][0]])
+        for link in itertools.pairwise(node for node, _ in path):
+            count, before = links.get(link, (0, colour))
+            links[link] = count + row[value], colour if before == colour else faint(NODE)
     return {
         "type": "sankey",
         "arrangement": "snap",
         "valueformat": ",d",
         "valuesuffix": f" {unit}",
-        "node": {
-            "label": [node[-1] for node in nodes],
-            "color": list(nodes.values()),
-            "pad": 18,
-            "thickness": 14,
-            "line": {"width": 0},
-            "hovertemplate": "%{label}: %{value}<extra></extra>",
-        },
-        "link": {
-            "source": [start for start, _ in links],
-            "target": [end for _, end in links],
-            "value": [count for count, _ in links.values()],
-            "color": [colour for _, colour in links.values()],
-            "hovertemplate": "%{source.label} → %{target.label}: %{value}<extra></extra>",
-        },
+        "node": _nodes(nodes),
+        "link": _links(nodes, links),
     }
 
 
-def _node(row: Mapping[str, Any], layer: Layer) -> tuple[str, ...]:
+def _nodes(nodes: Mapping[Node, str]) -> dict[str, Any]:
+    return {
+        "label": [node[-1] for node in nodes],
+        "color": list(nodes.values()),
+        "pad": 18,
+        "thickness": 14,
+        "line": {"width": 0},
+        "hovertemplate": "%{label}: %{value}<extra></extra>",
+    }
+
+
+def _links(nodes: Iterable[Node], links: Mapping[tuple[Node, Node], Link]) -> dict[str, Any]:
+    places = {node: place for place, node in enumerate(nodes)}
+    return {
+        "source": [places[start] for start, _ in links],
+        "target": [places[end] for _, end in links],
+        "value": [count for count, _ in links.values()],
+        "color": [colour for _, colour in links.values()],
+        "hovertemplate": "%{source.label} → %{target.label}: %{value}<extra></extra>",
+    }
+
+
+def _passes(row: Mapping[str, Any], layer: Layer) -> bool:
+    return layer.skipped_without is None or row[layer.skipped_without] is not None
+
+
+def _node(row: Mapping[str, Any], layer: Layer) -> Node:
     names = [row[column] for column in (*layer.within, layer.column)]
     return (layer.column, *(layer.absent if name is None else str(name) for name in names))
