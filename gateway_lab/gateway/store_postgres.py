@@ -34,8 +34,11 @@ from gateway_lab.gateway.store_text import copy_lines
 from gateway_lab.rules.fill import Values
 
 _CONNECT_S: Final = 10
-_SESSION: Final = "-c lock_timeout=30s"
-"""For a session whose address says nothing else: who waits for others says so after a while."""
+_PATIENCE: Final = "SET LOCAL lock_timeout = '30s'"
+"""Who waits for others says so after a while; left to an address that has options of its own.
+
+A pooler in between takes no such option at the start of a session.
+"""
 
 _TYPES: Final = MappingProxyType(
     {
@@ -129,6 +132,8 @@ class PostgresStore:
         with self._translated() as connection:
             with connection.pipeline():  # one way there and back
                 connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                if "options" not in self._options:
+                    connection.execute(_PATIENCE)
                 connection.execute(_LOCK, (place,))
                 found = connection.execute(statement, (place, *of))
             return found.fetchall()
@@ -255,4 +260,4 @@ def _read(name: str, url: str) -> dict[str, Any]:
         reason = "the database is on another machine and its certificate is not verified"
         hint = "add ?sslmode=verify-full&sslrootcert=FILE to its address"
         raise failed(FailureClass.CONFIGURATION, reason, name, hint)
-    return {"options": _SESSION, **options}
+    return dict(options)
