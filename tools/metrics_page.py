@@ -18,6 +18,8 @@ HEAD = """\
 and why: the broker that it waits for, or what stopped it. |
 | `/metrics` | What is in the tables below, in Prometheus' text format. |
 
+An application of your own serves the same by [`gateway.app.as_asgi()`](faststream.md#asgi).
+
 There is no login, hence loopback only: another host must be allowed, and belongs behind a
 firewall. Labels hold names of the config and fixed words, never anything of a message. A request
 may have 8 KiB and take 5 seconds, of 32 clients at once.
@@ -46,6 +48,10 @@ REST = f"""
 Besides, `{BUILD_INFO}` and `{CONFIG_INFO}` are 1 and have the version, and the config's name and
 digest, as labels: a reload that took effect changes the digest. `process_*` are memory, CPU and
 files of the process that answers; with several workers that is not the workers.
+
+The same numbers go out by OpenTelemetry where that is asked for, as `gateway_lab.messages_read` and
+so on, with the conventions' own names beside them: see [telemetry](telemetry.md). A dashboard for
+Grafana that shows them is in `deploy/grafana-dashboard.json`.
 """
 
 
