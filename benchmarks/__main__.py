@@ -16,6 +16,7 @@ from benchmarks import (
     memory_live,
     pairs,
     replay,
+    telemetry,
 )
 from benchmarks.table import Figure, machine, markdown, show
 
@@ -115,6 +116,7 @@ def main() -> None:
         *latency.measure(),
         *batches.measure(),
         *handlers.measure(),
+        *telemetry.measure(),
         *memory_live.measure(),
     ]
     show(figures)
