@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from pydantic import BaseModel
 import gateway_lab as gl
 from gateway_lab.gateway import telemetry_spans
 from gateway_lab.gateway.gateway import Gateway
+from gateway_lab.gateway.log_lines import line_of, logging_to
+from gateway_lab.gateway.middlewares import RequestId, Timing
 from gateway_lab.gateway.telemetry_watch import UNWATCHED
 from gateway_lab.messages.message import Message
 from gateway_lab.recording.tap import Tap
@@ -462,3 +465,27 @@ async def test_the_providers_of_the_process_are_taken(
     async with gateway:
         await until(settled(gateway, 1))
     assert seen.named("send big")
+
+
+# --- logs ---
+
+
+async def test_a_log_line_of_a_handler_names_trace_span_and_request(seen: Seen) -> None:
+    lines: list[dict[str, str]] = []
+
+    async def handle(event: Order) -> Order:
+        logging.getLogger("gateway_lab.handlers.shop").info("seen")
+        return event
+
+    shop = Shop(HANDLED)
+    message = part_of(order(200), SAMPLED, ("x-request-id", b"r-1"))
+    with logging_to(lambda record: lines.append(line_of(record))):
+        gateway = handled(shop, handle, middlewares=[RequestId, Timing])
+        await run(shop, seen, [message], gateway)
+    span = id_of(seen.one("handle handle"))
+    for text in ("seen", "a message took"):
+        [line] = [each for each in lines if each["message"].startswith(text)]
+        found = line["trace_id"], line["span_id"], line["request_id"]
+        assert found == (TRACE, span, "r-1")
+    [other] = [each for each in lines if each["message"] == "source orders is running"]
+    assert not {"trace_id", "span_id", "request_id"} & other.keys()
