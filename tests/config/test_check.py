@@ -278,3 +278,24 @@ def test_a_rule_that_cannot_be_read_hides_nothing_of_the_others() -> None:
     codes = {each.code for each in found}
     assert {"unknown-name", "route-shadowed"} <= codes
     assert "not-exhaustive" not in codes  # what the broken one takes is not known
+
+
+@pytest.mark.parametrize(
+    ("protocol", "options"),
+    [("nats", "{}"), ("redis", "{}"), ("rabbitmq", "{id_from: message_id}")],
+)
+def test_rows_of_messages_that_have_a_name_are_not_warned_of(protocol: str, options: str) -> None:
+    text = f"""
+gateway_lab: 1
+name: a
+brokers: {{b: {protocol}}}
+sources: {{s: {{broker: b, channel: in, options: {options}}}}}
+batches:
+  load:
+    source: s
+    size: 5
+    every: 1s
+    rows: {{a: "{{message.source}}"}}
+    store: {{database: d, table: t}}
+"""
+    assert "batch-repeats" not in {each.code for each in check(parse_config(text))}

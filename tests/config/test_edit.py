@@ -6,7 +6,7 @@ import pytest
 
 from gateway_lab.config.check import check
 from gateway_lab.config.gateway_config import GatewayConfig
-from gateway_lab.config.load import parse_config
+from gateway_lab.config.load import parse_config, read_config
 from gateway_lab.errors import ConfigError
 from gateway_lab.findings import Severity
 
@@ -207,3 +207,17 @@ def test_an_edited_config_has_no_places_any_more(business: GatewayConfig) -> Non
 
 def errors(config: GatewayConfig) -> list[str]:
     return [each.text for each in check(config) if each.severity is Severity.ERROR]
+
+
+def test_a_batch_and_the_retry_can_be_edited() -> None:
+    config = read_config("data/metrics.yaml")
+    edited = config.edit_batch("load", size=100, every="10s").edit_retry(attempts=5, max="1m")
+    assert (edited.batches["load"].size, edited.batches["load"].every) == (100, "10s")
+    assert edited.batches["load"].rows == config.batches["load"].rows
+    assert (edited.retry.attempts, edited.retry.max, edited.retry.initial) == (5, "1m", "200ms")
+    with pytest.raises(ConfigError, match="did you mean 'load'"):
+        config.edit_batch("loads", size=1)
+    with pytest.raises(ConfigError, match=r"batches\.load\.size"):
+        config.edit_batch("load", size=0)
+    with pytest.raises(ConfigError, match=r"retry\.attempts"):
+        config.edit_retry(attempts=0)
