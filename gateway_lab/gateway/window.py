@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from gateway_lab.brokers.contract import Batch
@@ -19,6 +20,14 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 READ_LIMIT: Final = 500
 """Messages read at once at most: other sources have their turn in between."""
+
+MANY: Final = 2_000
+PACE_S: Final = 0.005
+"""With so many in hand, reading waits so long for what is under way to be settled.
+
+What a processor's cache holds is forwarded at the least cost, and the collector of garbage finds
+little. A target that stalls keeps reading up only so long a batch, until the window is full.
+"""
 
 FIRST_MEAN: Final = 1024.0 * 1024.0
 """Bytes that a message is taken to have before the first was read: no broker is surprised by it."""
@@ -33,9 +42,10 @@ class Held:
         unsettled: How many messages are not settled.
         letters: Who writes their dead letters, if that is no longer who writes those of others.
         waiting: How many of them no handler has begun, or wait for its next try.
+        apart: Those whose handler runs apart from others, until it has ended.
     """
 
-    __slots__ = ("batch", "bytes", "letters", "pending", "reader", "unsettled", "waiting")
+    __slots__ = ("apart", "batch", "bytes", "letters", "pending", "reader", "unsettled", "waiting")
 
     def __init__(self, reader: int, batch: Batch) -> None:
         self.reader, self.batch = reader, batch
@@ -44,6 +54,7 @@ class Held:
         self.bytes = sum([len(m.body or b"") + len(m.key or b"") for m in batch.messages])
         self.letters: LetterWriter | None = None
         self.waiting = 0
+        self.apart: set[int] = set()
 
 
 class Window:
@@ -63,6 +74,12 @@ class Window:
 
     async def room(self) -> int:
         """Wait until there is room, and return how many messages to read at most."""
+        await asyncio.sleep(0)  # what was read just now is sent before more is
+        if self._messages >= MANY:
+            self._moved.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PACE_S):
+                    await self._moved.wait()
         while not (room := self._room()):
             self._moved.clear()
             await self._moved.wait()
@@ -116,6 +133,12 @@ class Window:
         """Wait until handlers and brokers have nothing under way, but for what waits."""
         while any(each.unsettled > each.waiting for each in self._batches):
             self.hurry()
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def together(self, held: Held) -> None:
+        """Wait until nothing of a batch runs apart any longer."""
+        while held.apart:
             self._moved.clear()
             await self._moved.wait()
 
