@@ -100,6 +100,7 @@ class Outgoing(msgspec.Struct, gc=False):
     """One message to send; a struct, since there is one a delivery and a dataclass costs 0.8 µs.
 
     Attributes:
+        headers: In their order; a list where there are many messages, which Kafka's client needs.
         id: The same for the same delivery at every try, and for no other: brokers that can
             deduplicate use it.
         timestamp: Of the source message, UTC; carried where the protocol can.
