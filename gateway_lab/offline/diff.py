@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import polars as pl
 
-from gateway_lab.captures.binding import Sources
+from gateway_lab.captures.binding import Place, Sources
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.format import TIME
 from gateway_lab.config.gateway_config import GatewayConfig
@@ -27,11 +27,12 @@ from gateway_lab.offline.compare import (
 from gateway_lab.offline.documents import document_changes
 from gateway_lab.offline.lazily import lazily
 from gateway_lab.offline.parts import Part, parts_of
+from gateway_lab.offline.places import Places
 from gateway_lab.offline.progress import watched
 from gateway_lab.offline.rehearse import rehearse
-from gateway_lab.offline.tasks import handlers_for, plan_for
+from gateway_lab.offline.tasks import check_handlers, plan_for
 from gateway_lab.offline.text import html_table
-from gateway_lab.routing.rehearsal import CanRehearse, GivenHandlers
+from gateway_lab.routing.rehearsal import GivenHandlers
 
 MESSAGES: dict[str, pl.DataType] = {
     "seq": pl.UInt64(),
@@ -86,7 +87,8 @@ def diff(
     told = dict(sources or {})
     handled: HandledPair = (None, None)
     if handlers is not None:
-        handled = _rehearsed(pair, parts, handlers_for(handlers, capture), told)
+        check_handlers(handlers, capture)
+        handled = _rehearsed(pair, parts, handlers, told)
     elif capture.metadata.stage == "handled":
         handled = ("already", "already")
     result = RouteDiff(old, new, capture, pair, parts, told, handled)
@@ -97,19 +99,26 @@ def diff(
 
 
 def _rehearsed(
-    pair: Pair, parts: Sequence[Part], handlers: CanRehearse, sources: Sources
+    pair: Pair, parts: Sequence[Part], handlers: GivenHandlers, sources: Sources
 ) -> HandledPair:
     """Run handlers once, and again where the new config would have them do something else."""
-    old = rehearse(
-        pair.old, parts, handlers, lambda places: bound_by_old(pair, places.names, sources)
-    )
+    by_old = partial(_bound, pair, bound_by_old, sources)
+    old = rehearse(pair.old, parts, handlers, by_old, is_rendered=False)
     if renamed := sorted(old.sources & pair.rename.keys()):
         problem = f"the source {renamed[0]} has a handler, which is registered under one name"
         raise ReplayError(problem, hint="compare the new config without the new name")
-    new = rehearse(
-        pair.new, parts, handlers, lambda places: bound_by_new(pair, places.names, sources), old
-    )
+    by_new = partial(_bound, pair, bound_by_new, sources)
+    new = rehearse(pair.new, parts, old, by_new, is_rendered=False)
     return old, new
+
+
+def _bound(
+    pair: Pair,
+    bind: Callable[[Pair, tuple[Place, ...], Sources], Mapping[str, list[int]]],
+    sources: Sources,
+    places: Places,
+) -> Mapping[str, list[int]]:
+    return bind(pair, places.names, sources)
 
 
 def _checked(

@@ -24,6 +24,7 @@ from gateway_lab.config.plan import Plan
 from gateway_lab.messages.books import Outcome
 from gateway_lab.offline.cache import CACHE
 from gateway_lab.offline.parts import Part
+from gateway_lab.routing.rehearsal import CanRehearse
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 
 
@@ -123,22 +124,34 @@ class HandledPart:
         return replace(self, fates=fates, sends=sends)
 
 
+class Folder:
+    """A temporary folder, gone with the last that holds it."""
+
+    def __init__(self) -> None:
+        self.path = Path(mkdtemp(prefix="gateway-lab-handled-"))
+        finalize(self, rmtree, self.path, ignore_errors=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pieces:
     """The files of one source in one part."""
 
-    folder: Path
+    folder: Folder
     bodies: list[Path] = field(default_factory=list)
     fates: list[Path] = field(default_factory=list)
     sends: list[Path] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HandledCapture:
     """What handlers made of a capture; it is on disk for as long as somebody holds it.
 
+    It can be passed on in the place of the gateway: handlers run again only on sources for which
+    another config would have them do something else.
+
     Attributes:
+        handlers: What ran.
         plan: The config that it was handled by.
         sources: Those that were handled.
         publishes: Whether middlewares may have changed what is delivered.
@@ -146,9 +159,9 @@ class HandledCapture:
         pieces: The files, by the key of a part and source.
         sent: The targets that the handlers of each source sent to.
         bound: Which places a source read, by the key of a part and source.
-        known: What some of it was taken from, and whose files it needs.
     """
 
+    handlers: CanRehearse
     plan: Plan
     sources: frozenset[str]
     publishes: bool
@@ -156,15 +169,18 @@ class HandledCapture:
     pieces: dict[tuple[Hashable, str], Pieces] = field(default_factory=dict)
     sent: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     bound: dict[tuple[Hashable, str], list[int]] = field(default_factory=dict)
-    known: HandledCapture | None = None
-    folder: Path = field(default_factory=lambda: Path(mkdtemp(prefix="gateway-lab-handled-")))
+    folder: Folder = field(default_factory=Folder)
 
-    def __post_init__(self) -> None:
-        """Have the files go with it."""
-        finalize(self, rmtree, self.folder, ignore_errors=True)
+    def fits(self, plan: Plan, source: str, *, is_rendered: bool) -> bool:
+        """Say whether a handler would have done the same by another config.
 
-    def fits(self, plan: Plan, source: str) -> bool:
-        """Say whether a handler would have done the same by another config."""
+        Args:
+            plan: The other config.
+            source: Whose handler.
+            is_rendered: Whether what middlewares make of deliveries is asked for, too.
+        """
+        if is_rendered and self.publishes and self.plan.digest != plan.digest:
+            return False
         one, other = self.plan.sources.get(source), plan.sources.get(source)
         if one is None or other is None or source not in self.sources:
             return False
@@ -182,19 +198,18 @@ class HandledCapture:
         self.bound[part.key, source] = bound
         return pieces
 
-    def take(self, part: Part, source: str) -> None:
+    def take(self, known: HandledCapture, part: Part, source: str) -> None:
         """Take over what is known of a source in a part."""
-        assert self.known is not None  # noqa: S101 - who takes knows from what
         key = (part.key, source)
-        self.pieces[key], self.bound[key] = self.known.pieces[key], self.known.bound[key]
-        self.sent[source] = self.known.sent[source]
-        if source in self.known.stopped:
-            self.stopped[source] = self.known.stopped[source]
+        self.pieces[key], self.bound[key] = known.pieces[key], known.bound[key]
+        self.sent[source] = known.sent[source]
+        if source in known.stopped:
+            self.stopped[source] = known.stopped[source]
 
     def of(self, part: Part, source: str) -> HandledPart:
         """Return what became of the messages of a source in a part."""
         pieces = self.pieces[part.key, source]
-        key = (str(pieces.folder), source, part.key)
+        key = (str(pieces.folder.path), source, part.key)
         return CACHE.get(("handled", *key), lambda: self._read(part, source, pieces, key))
 
     def _read(

@@ -8,7 +8,7 @@ other.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -29,7 +29,7 @@ from gateway_lab.offline.handled import FATES, SENDS, WRITTEN, Fate, HandledCapt
 from gateway_lab.offline.parts import Part
 from gateway_lab.offline.places import Places, places_of
 from gateway_lab.offline.progress import watched
-from gateway_lab.routing.rehearsal import CanRehearse, Rehearsal, Rehearsed
+from gateway_lab.routing.rehearsal import GivenHandlers, Rehearsal, Rehearsed, handlers_of
 from gateway_lab.routing.routed import Delivery, Routed
 
 STEP_ROWS: Final = 250
@@ -42,33 +42,34 @@ Bind: TypeAlias = Callable[[Places], Mapping[str, list[int]]]
 def rehearse(
     plan: Plan,
     parts: Sequence[Part],
-    handlers: CanRehearse,
+    given: GivenHandlers,
     bind: Bind,
-    known: HandledCapture | None = None,
+    *,
+    is_rendered: bool = True,
 ) -> HandledCapture:
     """Run handlers over the parts of a capture.
 
     Args:
         plan: The config.
         parts: Of the capture.
-        handlers: What is registered.
+        given: What is registered, or a `HandledCapture`: what that made of the same parts by
+            another config. It does not run again on sources for which it would do the same now.
         bind: Says what each source reads.
-        known: What the same handlers made of the same parts before, by another config: of sources
-            for which they would do the same now, they do not run again.
+        is_rendered: Whether what middlewares make of deliveries will be asked for.
 
     Raises:
         ConfigError: A function is registered for a source that declares no handler.
         CaptureError: There is no room for what they return.
     """
+    handlers, known = handlers_of(given), given if isinstance(given, HandledCapture) else None
     with handlers.rehearse(plan) as rehearsal:
-        handled = HandledCapture(
-            plan, rehearsal.sources, publishes=rehearsal.publishes, known=known
-        )
-        taken = {name for name in handled.sources if _is_known(handled, parts, name, bind)}
-        for part in parts:
-            for source in taken:
-                handled.take(part, source)
-        if running := handled.sources - taken:
+        handled = HandledCapture(handlers, plan, rehearsal.sources, rehearsal.publishes)
+        running = handled.sources
+        if known:
+            fitting = {each for each in running if known.fits(plan, each, is_rendered=is_rendered)}
+            bound = {part.key: (part, bind(places_of(part))) for part in parts}
+            running -= _take(handled, known, fitting, bound)
+        if running:
             sizes = [rows for part in parts for chunk in part.chunks() for rows in _steps(chunk)]
             works = (
                 _Work(handled, rehearsal, running, part, bind(places_of(part))) for part in parts
@@ -78,16 +79,20 @@ def rehearse(
     return handled
 
 
-def _is_known(handled: HandledCapture, parts: Sequence[Part], source: str, bind: Bind) -> bool:
-    """Say whether a source would be handled as it was before."""
-    known = handled.known
-    return (
-        known is not None
-        and known.fits(handled.plan, source)
-        and all(
-            known.bound.get((part.key, source)) == bind(places_of(part))[source] for part in parts
-        )
-    )
+def _take(
+    handled: HandledCapture,
+    known: HandledCapture,
+    fitting: set[str],
+    bound: Mapping[tuple[Hashable, ...], tuple[Part, Mapping[str, list[int]]]],
+) -> set[str]:
+    """Take over the sources that read what they read before, and name them."""
+    taken = fitting
+    for key, (_, places) in bound.items():
+        taken = {name for name in taken if known.bound.get((key, name)) == places[name]}
+    for part, _ in bound.values():
+        for source in taken:
+            handled.take(known, part, source)
+    return taken
 
 
 def _steps(chunk: Part) -> Iterator[int]:
@@ -143,10 +148,10 @@ class _Work:
     def _keep(
         self, source: str, pieces: Pieces, noted: _Notes, came: tuple[pl.DataFrame, int]
     ) -> None:
-        _write(noted.bodies_of(*came), pieces.bodies, pieces.folder)
+        _write(noted.bodies_of(*came), pieces.bodies, pieces.folder.path)
         for kind, (rows, schema) in noted.kinds().items():
             if rows:
-                _write(_frame(rows, schema), getattr(pieces, kind), pieces.folder)
+                _write(_frame(rows, schema), getattr(pieces, kind), pieces.folder.path)
         self._handled.sent[source] |= {target for _, _, target, *_ in noted.sends}
 
 

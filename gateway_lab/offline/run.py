@@ -37,7 +37,8 @@ def replay(
         handlers: A gateway, whose handlers and middlewares run now, once on each message, one
             after the other in the order of the capture, in this process. Whatever they do to the
             world, they do: give them fakes by `gateway.dependencies.override`. What they publish
-            through the gateway is not sent. Tries follow each other at once.
+            through the gateway is not sent. Tries follow each other at once. Or the `handlers`
+            of another replay of the capture: they run again only where this config differs.
 
     Returns:
         Counts at once; messages and deliveries lazily.

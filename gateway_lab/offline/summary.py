@@ -20,7 +20,9 @@ from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.batched import batch_frame
 from gateway_lab.offline.books import Books, RouterBook, TargetBook, check_books
 from gateway_lab.offline.deliveries import DELIVERIES, RENDERED, deliveries, spans
+from gateway_lab.offline.handled import HandledCapture
 from gateway_lab.offline.handled_books import handled_books, handled_frame, hanging
+from gateway_lab.offline.in_order import in_order
 from gateway_lab.offline.lazily import lazily
 from gateway_lab.offline.one_by_one import mismatches
 from gateway_lab.offline.overruns import overruns
@@ -68,6 +70,15 @@ class Replay:
     def capture(self) -> Capture:
         """The capture."""
         return self.run.capture
+
+    @property
+    def handlers(self) -> HandledCapture | None:
+        """What its handlers made of the capture; None: none ran.
+
+        Passed on in the place of the gateway, to another replay or a diff of the same capture, it
+        has handlers run again only where the other config has them do something else.
+        """
+        return self.run.handled
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -154,7 +165,7 @@ class Replay:
         names = ["source", "router", "route", "target", "outcome", "deliveries", "bytes"]
         types = [*[pl.String] * 5, pl.Int64, pl.Int64]
         frame = pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
-        return _in_order(frame, self._document_order())
+        return in_order(frame, self._document_order())
 
     def invalid(self) -> pl.DataFrame:
         """Why bodies are invalid: `source, reason, messages`, the most frequent first."""
@@ -186,7 +197,7 @@ class Replay:
         """
         frame = sum_channels(list(self.run.ask(count_channels, "channels")))
         shown = mask_channels(frame, self.run.plan)
-        return _in_order(shown, {"target": [*self.config.targets]})
+        return in_order(shown, {"target": [*self.config.targets]})
 
     def over_time(self, every: str = "1m") -> pl.DataFrame:
         """Deliveries by time received: `time, router, target, outcome, deliveries`.
@@ -384,12 +395,3 @@ def counted(run: Run) -> Tally:
 
 def _unless(values: tuple[object, ...], is_unknown: bool) -> tuple[object, ...]:  # noqa: FBT001
     return (None,) * len(values) if is_unknown else values
-
-
-def _in_order(frame: pl.DataFrame, orders: dict[str, list[str]]) -> pl.DataFrame:
-    """Sort by the places of names in the document; nulls come last, the rest stays."""
-    places = [
-        pl.col(name).replace_strict(names, range(len(names)), default=None, return_dtype=pl.UInt32)
-        for name, names in orders.items()
-    ]
-    return frame.sort(places, nulls_last=True, maintain_order=True)

@@ -30,7 +30,7 @@ from gateway_lab.offline.places import Places
 from gateway_lab.offline.progress import watched
 from gateway_lab.offline.rehearse import rehearse
 from gateway_lab.offline.view import View, view
-from gateway_lab.routing.rehearsal import CanRehearse, GivenHandlers, handlers_of
+from gateway_lab.routing.rehearsal import GivenHandlers, handlers_of
 
 T = TypeVar("T")
 
@@ -173,18 +173,8 @@ def make_run(
     executor: Executor | None = None,
     sources: Mapping[str, str | tuple[str, ...]] | None = None,
     handlers: GivenHandlers | None = None,
-    known: HandledCapture | None = None,
 ) -> tuple[Run, tuple[Finding, ...]]:
     """Prepare a run, and give the findings of its config; handlers run now.
-
-    Args:
-        config: The config.
-        capture: The messages.
-        executor: See `replay`, likewise `sources` and `handlers`.
-        sources: Where to find a source's messages.
-        handlers: What is registered.
-        known: What they made of this capture by another config, `Run.handled`: they run again
-            only on sources for which they would do something else.
 
     Raises:
         ReplayError: The config has errors, or `sources` names what it does not have; handlers
@@ -201,17 +191,18 @@ def make_run(
         return run, findings
     if executor is not None:
         raise ReplayError("handlers run in this process alone", hint="leave out executor=")
-    registered = handlers_for(handlers, capture)
+    check_handlers(handlers, capture)
     bound = partial(_bound, plan, told)
-    return replace(run, handled=rehearse(plan, parts, registered, bound, known)), findings
+    return replace(run, handled=rehearse(plan, parts, handlers, bound)), findings
 
 
-def handlers_for(handlers: GivenHandlers, capture: Capture) -> CanRehearse:
-    """Return what is to run on a capture.
+def check_handlers(handlers: GivenHandlers, capture: Capture) -> None:
+    """Look whether handlers can run on a capture.
 
     Raises:
-        ReplayError: It cannot: the capture is masked, or holds what handlers returned.
+        ReplayError: They are none; the capture is masked, or holds what handlers returned.
     """
+    handlers_of(handlers)
     if capture.is_masked:
         raise ReplayError(
             "handlers cannot run on a masked capture: they would be given the masks",
@@ -220,7 +211,6 @@ def handlers_for(handlers: GivenHandlers, capture: Capture) -> CanRehearse:
     if capture.metadata.stage == "handled":
         problem = "this capture holds what handlers returned"
         raise ReplayError(problem, hint="leave out handlers=")
-    return handlers_of(handlers)
 
 
 def _bound(plan: Plan, sources: Sources, places: Places) -> Mapping[str, list[int]]:

@@ -96,7 +96,7 @@ def view(
         places = narrow_places(places, inside)
     bound = bind(plan.sources, places.names, sources) if bound is None else bound
     counts = {name: sum(places.counts[at] for at in found) for name, found in bound.items()}
-    parts = _handled(plan, part, handled, bound)
+    parts = _handled(part, handled, bound)
     needy = {name for name in bound if plan.sources[name].handled and handled != "already"}
     waiting = needy - parts.keys()
     claimed = {number for numbers in bound.values() for number in numbers}
@@ -141,15 +141,12 @@ def view(
 
 
 def _handled(
-    plan: Plan, part: Part, handled: Handled, bound: Mapping[str, list[int]]
+    part: Part, handled: Handled, bound: Mapping[str, list[int]]
 ) -> dict[str, HandledPart]:
     """Take what handlers made of the sources of a part; where they made nothing, it is not there."""
     if not isinstance(handled, HandledCapture):
         return {}
-    found = {name: handled.of(part, name) for name in bound if name in handled.sources}
-    if handled.plan.digest == plan.digest:
-        return found
-    return {name: replace(each, written=None) for name, each in found.items()}
+    return {name: handled.of(part, name) for name in bound if name in handled.sources}
 
 
 def _routed(source: SourcePlan, handled: HandledPart) -> Iterator[Stream | Untyped]:

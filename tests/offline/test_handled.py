@@ -484,7 +484,7 @@ def test_what_was_kept_of_handlers_goes_with_the_replay(
     gateway.handler("wishes")(_user)
     result = replay(config, capture_of(wish(1)), handlers=gateway)
     assert result.run.handled is not None
-    folder, frame = result.run.handled.folder, result.deliveries()
+    folder, frame = result.run.handled.folder.path, result.deliveries()
     assert list(folder.iterdir())
     del result
     gc.collect()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.offline.diff import RouteDiff, diff
 from gateway_lab.offline.run import replay
 from tests.offline.conftest import MakeCapture
-from tests.offline.test_handled import CONFIG, Wish, user, wish
+from tests.offline.test_handled import CONFIG, Stamp, Wish, user, wish
 
 OLD = parse_config(CONFIG)
 CAPTURED = [wish(n, kind) for n, kind in enumerate(("", "none", "fails", "", "send", "twice"))]
@@ -107,3 +108,45 @@ def test_a_source_that_handlers_handle_keeps_its_name(
     new = parse_config(CONFIG.replace("wishes:", "asks:").replace("source: wishes", "source: asks"))
     with pytest.raises(ReplayError, match="registered under one name"):
         diff(OLD, new, capture_of(wish(1)), rename={"wishes": "asks"}, handlers=counted.gateway)
+
+
+def test_an_edit_takes_over_what_handlers_made_before(
+    counted: Counted, capture_of: MakeCapture
+) -> None:
+    capture = capture_of(*CAPTURED)
+    before = replay(OLD, capture, handlers=counted.gateway)
+    assert before.handlers is not None
+    runs = counted.runs
+    edited = replay(
+        OLD.edit_route("by_size", "big", when="id >= 4"), capture, handlers=before.handlers
+    )
+    again = replay(OLD, capture, handlers=edited.handlers)
+    assert counted.runs == runs
+    assert edited.routes().filter(route="big")["messages"].item() == 2
+    assert str(again.books()) == str(before.books())
+    tries = parse_config(CONFIG.replace("attempts: 3", "attempts: 1"))
+    assert replay(tries, capture, handlers=again.handlers).books().handled[0].tries == 6
+    assert counted.runs == runs + 6
+    other = capture_of(wish(1))
+    assert replay(OLD, other, handlers=again.handlers).books().messages == 1
+    assert counted.runs == runs + 7
+
+
+def test_where_middlewares_change_deliveries_an_edit_has_them_do_it_again(
+    capture_of: MakeCapture,
+) -> None:
+    gateway, runs = Gateway(OLD, middlewares=[Stamp]), Counter[int]()
+
+    @gateway.handler("wishes")
+    async def create(event: Wish) -> dict[str, Any]:
+        runs[event.n] += 1
+        return user(event)
+
+    capture, new = capture_of(wish(1)), OLD.edit_route("by_size", "big", when="id > 0")
+    before = replay(OLD, capture, handlers=gateway)
+    assert before.handlers is not None
+    edited = replay(new, capture, handlers=before.handlers).deliveries(rendered=True)
+    written = edited.filter(outcome="delivered").select("target", "headers").collect().rows()
+    assert written == [("big", [{"name": "x-stamp", "value": b"big.1"}])]
+    assert diff(OLD, new, capture, handlers=before.handlers).moved_share == 0.5
+    assert runs == {1: 2}
