@@ -80,16 +80,17 @@ class Careful:
             self._begin(part)
             return
         await self._window.quiet()
+        if self._is_culprit(ends):
+            part.waiting = 0
+            self._condemn(part)
+            return
         async with self._turn:
-            if self._is_culprit(ends):
-                part.waiting = 0
-                self._condemn(part)
-            else:
-                if starts := self._source.starts:
-                    await starts.begin(part.batch.handles)
-                part.waiting = 0
-                self._begin(part)
-            await self._window.quiet()
+            if starts := self._source.starts:
+                await starts.begin(part.batch.handles)
+            part.waiting, part.apart = 0, set(range(part.unsettled))
+            self._begin(part)
+            await self._window.together(part)
+        await self._window.quiet()  # until it is settled, our death would count for it, too
 
     def _is_culprit(self, ends: int) -> bool:
         """Say whether a message has ended too many processes, as far as its broker can tell."""

@@ -83,11 +83,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobEnds:
-    """Who is told what came of a job: deliveries, the cause of a dead letter, or that it waits."""
+    """Who is told what came of a job: deliveries, the cause of a dead letter, or that it waits.
+
+    Attributes:
+        together: Told when all of a batch whose handlers ran apart have ended.
+    """
 
     handled: Callable[[Job, Routed], None]
     failed: Callable[[Job, Cause], None]
     waits: Callable[[Job], None]
+    together: Callable[[], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -128,8 +133,8 @@ class HandlerLanes:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lost: dict[asyncio.Task[None], str] = {}
         self._broken: asyncio.Future[None] = self._loop.create_future()
-        self._look_s = LOOK_S
-        self._looking = self._loop.call_later(LOOK_S, self._look)
+        self._look_s = inf
+        self._looking: asyncio.TimerHandle | None = None
 
     async def watch(self) -> None:
         """Wait until cancelled.
@@ -142,11 +147,7 @@ class HandlerLanes:
 
     def put(self, jobs: Sequence[Job]) -> None:
         """Take jobs, behind those that were taken before."""
-        limit_s = jobs[0].handling.timeout_s
-        if limit_s and limit_s / 4 < self._look_s:
-            self._look_s = limit_s / 4
-            self._looking.cancel()
-            self._look()
+        self._look_after(jobs[0].handling.timeout_s or inf)
         for job in jobs:
             message = job.message
             if message.key is None:
@@ -162,7 +163,8 @@ class HandlerLanes:
 
         A handler that does not end within `GRACE_S` is left behind: nothing waits for it.
         """
-        self._looking.cancel()
+        if self._looking:
+            self._looking.cancel()
         for timer in self._timers:
             timer.cancel()
         for lane in self._lanes:
@@ -173,11 +175,17 @@ class HandlerLanes:
             await asyncio.wait(tasks, timeout=GRACE_S)
         self._tasks.clear()
         for lane in self._lanes:
-            if lane.task and lane.job and not lane.task.done():
-                _leave(lane.task)
-                _LOG.error(
-                    "the handler %s does not end, and is left behind", lane.job.handling.name
-                )
+            self._leave_behind(lane)
+
+    def _leave_behind(self, lane: _Lane) -> None:
+        """Note that what a lane was at was ended by us: it has ended no process."""
+        if (job := lane.job) is None:
+            return
+        self._ends.waits(job)
+        if lane.task and not lane.task.done():
+            _leave(lane.task)
+            _LOG.error("the handler %s does not end, and is left behind", job.handling.name)
+        lane.job = None
 
     def _start(self, lane: _Lane) -> None:
         if lane.task is None:
@@ -220,6 +228,14 @@ class HandlerLanes:
             self._ends.waits(job)
         elif again := await self._try(lane, job):
             self._wait(lane, job, again)
+        if job.held.apart:
+            self._end_apart(job)
+
+    def _end_apart(self, job: Job) -> None:
+        """Take in that a handler that runs apart has ended once, however it did."""
+        job.held.apart.discard(job.index)
+        if not job.held.apart:
+            self._ends.together()
 
     # --- one try ---
 
@@ -267,6 +283,14 @@ class HandlerLanes:
 
     # --- handlers that hang ---
 
+    def _look_after(self, limit_s: float) -> None:
+        """Look often enough for handlers with such a limit."""
+        if min(LOOK_S, limit_s / 4) < self._look_s:
+            self._look_s = min(LOOK_S, limit_s / 4)
+            if self._looking:
+                self._looking.cancel()
+            self._look()
+
     def _look(self) -> None:
         """Cancel the handlers whose time is over; leave to themselves those that do not listen."""
         now = self._loop.time()
@@ -296,6 +320,7 @@ class HandlerLanes:
         again = self._again(job, TryAgain(f"{job.handling.hangs}, and it cannot be cancelled"))
         if again:
             self._wait(lane, job, again)
+        self._end_apart(job)
         self._start(lane)
 
     def _hang(self, reason: str) -> BrokerError:

@@ -98,7 +98,7 @@ class Pump:
         self._create, self._readers = create, sources
         self._lanes = self._open_lanes(sinks)
         self._settlers = [Settler(source, self._settled) for source in sources]
-        ends = JobEnds(self._handled, self._failed, self._waits)
+        ends = JobEnds(self._handled, self._failed, self._waits, self._window.stir)
         self._handlers = HandlerLanes(self._source.name, self._counters, ends)
         try:
             async with asyncio.TaskGroup() as tasks:

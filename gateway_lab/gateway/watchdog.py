@@ -71,7 +71,7 @@ class Watchdog(threading.Thread):
     def _wait_for_a_sign(self) -> None:
         """Blame whoever is at one job all the time; a loop that is only busy is at many."""
         job, since = None, 0.0
-        while not self._sign.wait(_LOOK_S):
+        while not self._sign.wait(_LOOK_S) and not self._end.is_set():
             stack = self._stack()
             found = self._caller.job(stack[0]) if stack else None
             if found is not job:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from gateway_lab.brokers.contract import Batch, Handle
+from gateway_lab.brokers.memory.broker import MemoryBroker
+from gateway_lab.config.plan import AddressPlan
 from gateway_lab.gateway.careful import ENDS
 from gateway_lab.gateway.gateway import Gateway
-from tests.gateway.shop import Shop, balances, header, number_of, order, settled, until
+from tests.gateway.shop import Shop, balances, faulty, header, number_of, order, settled, until
 from tests.gateway.test_handlers import HANDLED, HandledShop, Order, run, why
 
 pytestmark = pytest.mark.anyio
@@ -18,6 +20,18 @@ async def die(shop: Shop, times: int = 1) -> None:
     """Read everything and end without settling, as a process does that dies."""
     for _ in range(times):
         await shop.left()
+
+
+async def die_at(shop: Shop, alias: str, channel: str, times: int) -> None:
+    """The same, of a source on another broker."""
+    url = shop.environ[f"GATEWAY_BROKER_{alias.upper()}_URL"]
+    address = AddressPlan(broker=alias, protocol="memory", channel=channel, pattern=None)
+    for _ in range(times):
+        broker = MemoryBroker(alias, url, gateway=shop.config.name)
+        source = await broker.source(channel, [address], None)
+        while source._take(1_000):
+            pass
+        await broker.close()
 
 
 class Keeping:
@@ -218,3 +232,48 @@ async def test_a_stop_gives_back_what_still_waits_to_run_apart() -> None:
     await gateway.stop(now=True)
     assert balances(gateway)
     assert len(await shop.left()) == 3
+
+
+async def test_what_a_stop_ends_has_ended_no_process() -> None:
+    shop, started = Noted({0: [4, 1]}), asyncio.Event()
+
+    @shop.made.handler("orders")
+    async def pay(event: Order) -> Order:
+        started.set()
+        await asyncio.Event().wait()
+        return event
+
+    shop.publish([order(0)])
+    gateway = shop.gateway()
+    await gateway.start()
+    await started.wait()
+    assert shop.notes[0] == [5, 1]
+    await gateway.stop(now=True)
+    assert shop.notes[0] == [1, 5]  # 1 try failed, 3 were begun at ends, and this one
+
+
+async def test_a_source_whose_target_stands_still_holds_up_no_other_that_runs_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with faulty(monkeypatch) as faults:
+        shop, seen = HandledShop(), list[int]()
+
+        @shop.made.handler("orders")
+        async def pay(event: Order) -> Order:
+            seen.append(event.n)
+            return event
+
+        @shop.made.handler("more")
+        async def forget(event: Order) -> None:
+            seen.append(event.n)
+
+        shop.publish([order(1)])
+        shop.server("there").publish("more", [order(2), order(3)])
+        await die(shop, 2)
+        await die_at(shop, "there", "more", 2)
+        faults.stalled = {"there"}
+        async with shop.gateway() as gateway:
+            await until(settled(gateway, 2))
+            assert sorted(seen) == [1, 2, 3]
+            faults.stalled.clear()
+            await until(settled(gateway, 3))

@@ -87,21 +87,34 @@ async def test_when_all_threads_hang_the_source_is_red_and_says_in_which_handler
     assert len(await shop.left()) == 4
 
 
-async def test_a_plain_function_that_waits_for_a_thread_does_not_hang() -> None:
-    shop, running = HandledShop(TWICE), list[int]()
-    shop.made.handlers.__dict__["_pool"] = HandlerPool(1)
-    first, others = threading.Event(), threading.Event()
+async def test_a_plain_function_that_waits_for_a_thread_does_not_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop, running, looks = HandledShop(), list[int](), list[int]()
+    pool, release = HandlerPool(1), threading.Event()
+    shop.made.handlers.__dict__["_pool"] = pool
+    look = handler_lanes.HandlerLanes._look
 
-    @shop.made.handler("orders", timeout=0.2)
-    def slow(event: Order) -> Order:
+    def counted(self: handler_lanes.HandlerLanes) -> None:
+        looks.append(1)
+        look(self)
+
+    monkeypatch.setattr(handler_lanes.HandlerLanes, "_look", counted)
+
+    @shop.made.handler("orders", timeout=0.4)
+    def pay(event: Order) -> Order:
         running.append(event.n)
-        (first if len(running) == 1 else others).wait(0.15)
         return event
 
+    taken = asyncio.create_task(pool.run("another", lambda: release.wait(LIMIT_S)))
     shop.publish([order(n, key=f"k{n}") for n in range(4)])
-    await run(shop, 4)
-    assert len(running) == 4
-    assert shop.letters() == []
+    async with shop.gateway() as gateway:
+        await until(lambda: len(looks) > 8)  # twice as long as a try may take
+        assert (running, gateway.stats().sources[0].retried) == ([], 0)
+        release.set()
+        await until(settled(gateway, 4))
+    await taken
+    assert sorted(shop.numbers("there", "small")) == [0, 1, 2, 3]
 
 
 async def test_a_handler_that_swallows_its_cancellation_is_left_and_its_key_goes_on() -> None:
