@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from gateway_lab.config.load import parse_config
+from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.messages.message import Message
 from tests.gateway.crashing_child import CULPRIT
-from tests.gateway.shop import header, number_of
+from tests.gateway.shop import header, number_of, until
 from tests.live.clients import Fresh
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker]
@@ -88,3 +91,50 @@ def _messages() -> list[Message]:
         Message(body=msgspec.json.encode({"n": n}), key=b"%d" % (n % 7), received=datetime.now(UTC))
         for n in range(NUMBER)
     ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "tries", "told"),
+    [("kafka", 3, ("3", None)), ("redis", 5, ("3", "9"))],
+)
+async def test_tries_before_a_restart_count_where_the_broker_keeps_them(
+    protocol: str,
+    tries: int,
+    told: tuple[str, str | None],
+    request: pytest.FixtureRequest,
+) -> None:
+    url = request.getfixturevalue(f"{protocol}_server").url
+    name, seen = f"tries-{uuid.uuid4().hex[:8]}", list[int]()
+    text = CONFIG.replace("NAME", name).replace("PROTOCOL", protocol)
+    client = Fresh(protocol, url)
+    await client.create([f"{name}-{each}" for each in ("in", "out", "dead")])
+    await client.publish(f"{name}-in", _messages()[:1])
+    for pause in ("1h", "1h", "1ms"):  # stopped while it waits for its next try, twice
+        config = parse_config(text.replace("1ms", pause).replace("1h}", "1h, max: 1h}"))
+        gateway = Gateway(config, environ={"GATEWAY_BROKER_HERE_URL": url}, member="one")
+
+        @gateway.handler("orders")
+        async def pay(event: dict[str, int]) -> None:
+            seen.append(event["n"])
+            raise ConnectionError
+
+        await gateway.start()
+        try:
+            await until(_has_tried(gateway))
+        finally:
+            await gateway.stop(now=True)
+    (letter,) = (await client.fetch([f"{name}-dead"]))[f"{name}-dead"]
+    assert len(seen) == tries
+    names = ("x-gw-dlq-attempts", "x-gw-dlq-attempts-at-most")
+    assert tuple(header(letter, each) for each in names) == told
+
+
+def _has_tried(gateway: Gateway) -> Callable[[], bool]:
+    """Say whether a message waits for its next try, or has none left."""
+
+    def has_tried() -> bool:
+        source = gateway.stats().sources[0]
+        is_waiting = "1h" in gateway.config.retry.initial
+        return bool(source.retried if is_waiting else source.settled)
+
+    return has_tried
