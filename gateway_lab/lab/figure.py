@@ -66,7 +66,9 @@ class Figure(go.Figure):  # type: ignore[misc]
 
     def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, Any]:
         drawing = json.loads(self.to_json(engine="json"))
-        drawing["config"] = {"displaylogo": False, "responsive": True}
+        # Not `responsive`: JupyterLab keeps the width in step by itself, and the two together
+        # leave a figure without height once the window is another.
+        drawing["config"] = {"displaylogo": False}
         return {MIME: drawing, "text/html": self._repr_html_(), "text/plain": repr(self)}
 
     def _repr_html_(self) -> str:

@@ -147,7 +147,7 @@ def distribution(
             "name": name,
             "x": part[x].to_list(),
             "y": part[y].cast(pl.String).to_list(),
-            "marker": {"color": chosen[name] if colour else COLOURS[0]},
+            "marker": {"color": chosen[name] if colour else _bar_colours(part[y], chosen)},
             "hovertemplate": f"%{{y}}: %{{x:,}} {x}<extra>{name}</extra>",
         }
         for name, part in parted(shown, colour)
@@ -165,6 +165,11 @@ def distribution(
         "showlegend": colour is not None,
     }
     return draw(traces, title=title or f"{x} by {y}", frame=shown, layout=layout)
+
+
+def _bar_colours(names: pl.Series, chosen: Mapping[str, str]) -> str | list[str]:
+    """Return the colours of bars that are not parted: targets have theirs, other things one."""
+    return [chosen[name] for name in names] if names.name == "target" else COLOURS[0]
 
 
 def diff_flow(diff: RouteDiff | Frame, *, title: str | None = None) -> Figure:

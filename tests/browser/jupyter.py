@@ -89,8 +89,8 @@ class Lab(Watched):
         """The notebook's cells."""
         return self.page.locator(".jp-Notebook .jp-Cell")
 
-    def run(self, cell: int, *, until: str = ".gl-times") -> None:
-        """Run a cell that shows a designer, and wait for a part of a new one."""
+    def run(self, cell: int, *, until: str | None = ".gl-times") -> None:
+        """Run a cell; if it shows a designer, wait for a part of the new one."""
         self.page.evaluate(
             "for (const each of document.querySelectorAll('.gl-designer')) each.dataset.old = ''"
         )
@@ -105,7 +105,8 @@ class Lab(Watched):
             with suppress(AssertionError):
                 expect(prompt).not_to_have_text(before, timeout=TRY_MS)
                 break
-        self.page.wait_for_selector(f"{DESIGNER} {until}", timeout=READY_MS)
+        if until is not None:
+            self.page.wait_for_selector(f"{DESIGNER} {until}", timeout=READY_MS)
 
     @property
     def designer(self) -> Locator:

@@ -9,7 +9,7 @@ import pytest
 import gateway_lab as gl
 from gateway_lab.errors import CaptureError, ReplayError
 from gateway_lab.lab import figures
-from gateway_lab.lab.palette import COLOURS, FIXED
+from gateway_lab.lab.palette import COLOURS, FIXED, colours
 
 START = datetime(2026, 3, 2)
 FLOW = pl.DataFrame(
@@ -207,3 +207,12 @@ def test_a_figure_of_a_frame_says_that_it_takes_one(replay: gl.Replay) -> None:
 def test_the_volume_of_what_is_no_capture_is_refused(replay: gl.Replay) -> None:
     with pytest.raises(CaptureError, match=r"this is a Replay, and no capture"):
         figures.volume(replay)  # type: ignore[arg-type]
+
+
+def test_bars_of_targets_have_the_colours_that_targets_have_elsewhere() -> None:
+    frame = pl.DataFrame({"target": ["low", "high", "dead_letter"], "deliveries": [3, 2, 1]})
+    chosen = colours(frame["target"])
+    bars = figures.distribution(frame, x="deliveries", y="target").data[0]
+    assert list(bars.marker.color) == [chosen[name] for name in frame["target"]]
+    others = figures.distribution(frame.rename({"target": "channel"}), x="deliveries", y="channel")
+    assert isinstance(others.data[0].marker.color, str)
