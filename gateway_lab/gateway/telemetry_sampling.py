@@ -39,6 +39,16 @@ _PARENT: Final = re.compile(
 )
 """Version 00 ends there; of later ones that much is known."""
 
+_MEMBER: Final = (
+    rb"[a-z][a-z0-9_*/-]{0,240}(?:@[a-z][a-z0-9_*/-]{0,13})?="
+    rb"[ -+\--<>-~]{0,255}[!-+\--<>-~]"
+)
+_STATE: Final = re.compile(rb"%b(?:,%b){0,31}" % (_MEMBER, _MEMBER))
+"""What of vendors passes on; the SDK would log what it cannot read, and others write it."""
+
+MAX_STATE: Final = 512
+"""Bytes of it, as for headers that pass."""
+
 Wanted: TypeAlias = Iterator[tuple[int, "SpanContext | int"]]
 """Places of messages that are traced, with their parents, or the ids of the traces they begin."""
 
@@ -166,8 +176,14 @@ def read_context(headers: Headers) -> SpanContext | None:
         int(found[2], 16),
         is_remote=True,
         trace_flags=TraceFlags(int(found[3], 16)),
-        trace_state=TraceState.from_header([state.decode("ascii", errors="replace")]),
+        trace_state=_read_state(state),
     )
+
+
+def _read_state(state: bytes) -> TraceState | None:
+    if not state or len(state) > MAX_STATE or not _STATE.fullmatch(state):
+        return None
+    return TraceState.from_header([state.decode("ascii")])
 
 
 def with_context(headers: Headers, context: SpanContext) -> Headers:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,3 +163,32 @@ def test_what_is_written_is_what_the_sdk_reads() -> None:
     TraceContextTextMapPropagator().inject(written, span)
     assert carrier == {"x": "1", **written}
     assert read
+
+
+@given(state=st.one_of(st.binary(max_size=600), st.from_regex(r"[a-z@=, !]{0,80}").map(str.encode)))
+def test_a_state_that_makes_no_sense_is_left_out_without_a_word(state: bytes) -> None:
+    with no_logs():
+        context = read_context((SAMPLED, ("tracestate", state)))
+    assert context is not None
+    assert len(context.trace_state.to_header()) <= len(state)
+
+
+@pytest.mark.parametrize("state", [b"a=1", b"a=1,b=2", b"rojo=00f067aa0ba902b7,t@v=x y"])
+def test_a_state_that_makes_sense_passes_byte_for_byte(state: bytes) -> None:
+    context = read_context((SAMPLED, ("tracestate", state)))
+    assert context is not None
+    assert context.trace_state.to_header().encode() == state
+
+
+@contextmanager
+def no_logs() -> Iterator[None]:
+    class Refusing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise AssertionError(record.getMessage())
+
+    handler, others = Refusing(), logging.getLogger("opentelemetry")
+    others.addHandler(handler)
+    try:
+        yield
+    finally:
+        others.removeHandler(handler)
