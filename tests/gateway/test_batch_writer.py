@@ -14,28 +14,38 @@ from gateway_lab.brokers.contract import Batch
 from gateway_lab.config.compile import compile_plan
 from gateway_lab.config.load import parse_config
 from gateway_lab.gateway.batch_writer import Member, Writer, Written
-from gateway_lab.gateway.store import IDS, open_store
+from gateway_lab.gateway.store import GUARDS, IDS, open_store
 from gateway_lab.gateway.window import Held
 from gateway_lab.messages.message import Message
+from gateway_lab.testing.postgres import PostgresServer
 from tests.gateway.meters import METERS, query, sqlite_url
 from tests.gateway.shop import RECEIVED
 
 PLAN = compile_plan(parse_config(METERS.replace("here: memory", "here: nats"))).plan
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return sqlite_url(tmp_path)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.broker)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    query(server.url, f"DROP TABLE IF EXISTS metrics, {GUARDS}, {IDS}")
+    return server.url
 
 
 @pytest.fixture
 def writer(url: str) -> Iterator[Writer]:
+    writer = open_writer(url)
+    yield writer
+    writer.close()
+
+
+def open_writer(url: str) -> Writer:
     assert PLAN is not None
     store = open_store("metrics", {"GATEWAY_DATABASE_METRICS_URL": url})
     writer = Writer(PLAN, PLAN.batches["load"], store, gateway="meters", creates=True)
     asyncio.run(writer.prepare())
-    yield writer
-    writer.close()
+    return writer
 
 
 def message(n: int, **fields: object) -> Message:
@@ -52,9 +62,13 @@ def message(n: int, **fields: object) -> Message:
 
 
 def write(writer: Writer, messages: Sequence[Message]) -> Written:
+    return asyncio.run(writing(writer, messages))
+
+
+async def writing(writer: Writer, messages: Sequence[Message]) -> Written:
     held = Held(0, Batch(messages, range(len(messages)), [0] * len(messages)))
     members = [Member(held, at, "Metric", each) for at, each in enumerate(messages)]
-    return asyncio.run(writer.write(members))
+    return await writer.write(members)
 
 
 def values(url: str) -> list[float]:
@@ -117,3 +131,23 @@ def test_messages_without_a_name_are_stored_whatever_is_stored(writer: Writer, u
     assert values(url) == [1, 1, 2, 2]
     assert first.messages[0].id is again.messages[0].id is None
     assert query(url, "SELECT * FROM gateway_batches") == []
+
+
+def test_two_that_hold_the_same_messages_at_once_store_them_once(writer: Writer, url: str) -> None:
+    other = open_writer(url)
+
+    async def both() -> None:
+        for n in range(20):
+            batch = [message(each) for each in range(n * 5, n * 5 + 10)]
+            await asyncio.gather(writing(writer, batch), writing(other, batch[::-1]))
+
+    asyncio.run(both())
+    other.close()
+    assert values(url) == list(range(105))
+
+
+def test_ids_that_differ_in_more_than_a_batch_holds_are_found(writer: Writer, url: str) -> None:
+    write(writer, [message(n) for n in range(3_000)])
+    again = write(writer, [message(n) for n in range(2_999, 3_002)])
+    assert counts(again) == [3_000, 2]
+    assert len(values(url)) == 3_002
