@@ -25,6 +25,7 @@ from gateway_lab.offline.compare import (
     views,
 )
 from gateway_lab.offline.documents import document_changes
+from gateway_lab.offline.handled import HandledCapture
 from gateway_lab.offline.lazily import lazily
 from gateway_lab.offline.parts import Part, parts_of
 from gateway_lab.offline.places import Places
@@ -165,7 +166,8 @@ class RouteDiff:
     def summary(self) -> pl.DataFrame:
         """What happens per router: `router, deliveries, same, altered, moved, added, removed`.
 
-        No router: invalid messages, whose dead letters are their source's.
+        No router: invalid messages, whose dead letters are their source's, and what handlers
+        ended, failed at or sent.
         """
         routers = dict.fromkeys([*self.old.routers, *self.new.routers])
         names = [name for name in [*routers, None] if any(w.router == name for w in self.ways)]
@@ -282,8 +284,13 @@ class RouteDiff:
         lines = [head]
         for row in self.summary().rows(named=True):
             counts = ", ".join(f"{row[change.value]:,} {change.value}" for change in Change)
-            lines.append(f"  {row['router'] or 'invalid messages'}: {counts}")
+            lines.append(f"  {row['router'] or self._no_router}: {counts}")
         return "\n".join(lines)
+
+    @property
+    def _no_router(self) -> str:
+        is_handled = any(isinstance(each, HandledCapture) for each in self._handled)
+        return "without a router (invalid, or by a handler)" if is_handled else "invalid messages"
 
     def _repr_html_(self) -> str:
         head = repr(self).splitlines()[0]

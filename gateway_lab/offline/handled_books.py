@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import polars as pl
 
 from gateway_lab.config.codes import CODES
+from gateway_lab.config.plan import Plan
 from gateway_lab.findings import Finding
 from gateway_lab.offline.books import HandledBook
 from gateway_lab.offline.handled import Fate
+from gateway_lab.offline.masked import mask_reasons
 from gateway_lab.offline.tally import Tally
 from gateway_lab.offline.tasks import Run
 
@@ -36,14 +38,16 @@ def handled_books(tally: Tally) -> Iterator[HandledBook]:
         )
 
 
-def handled_frame(tally: Tally) -> pl.DataFrame:
+def handled_frame(tally: Tally, plan: Plan) -> pl.DataFrame:
     """List what became of messages in their handlers, and why, the most frequent first."""
     rows = [(*key, *weight) for key, weight in tally.handled.items()]
     names = ["source", "fate", "reason", "messages", "tries"]
     types = [*[pl.String] * 3, *[pl.Int64] * 2]
     frame = pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
+    is_failure = pl.col("fate") == Fate.DEAD_LETTERED.value
+    shown = mask_reasons(frame, plan, is_failure).group_by("source", "fate", "reason").sum()
     order = ["messages", "source", "fate", "reason"]
-    return frame.sort(order, descending=[True, False, False, False], nulls_last=True)
+    return shown.sort(order, descending=[True, False, False, False], nulls_last=True)
 
 
 def hanging(run: Run) -> Iterator[Finding]:

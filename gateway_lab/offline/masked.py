@@ -11,11 +11,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gateway_lab.captures.mask import masked_type
+import polars as pl
+
+from gateway_lab.captures.mask import masked_names, masked_type
 from gateway_lab.config.codes import CODES
 from gateway_lab.config.plan import Plan, RoutePlan, RouterPlan, SourcePlan
 from gateway_lab.findings import Finding
-from gateway_lab.messages.mask import KEY_VARIABLE, PREFIX, mask_text
+from gateway_lab.messages.mask import KEY_VARIABLE, PREFIX, is_private_shown, mask_text
 from gateway_lab.offline.decoding import SHOWN_PREFIX
 from gateway_lab.rules.tree import TEXT, Call, Field, Header, Literal, Meta, Node, references
 
@@ -134,3 +136,23 @@ def _is_private(owner: SourcePlan, leaf: Field | Meta | Header) -> bool:
                 for event_type in owner.routed_types.values()
                 for schema in (event_type.find(path[:length]) for length in range(1, len(path) + 1))
             )
+
+
+_EXCEPTION = r"(?s)^(\w+: \w+): .*$"
+"""Handler, kind of exception, and its text, which may hold anything."""
+
+
+def mask_reasons(frame: pl.DataFrame, plan: Plan, is_handled: pl.Expr) -> pl.DataFrame:
+    """Leave out the texts of users' exceptions where a source has private values.
+
+    Args:
+        frame: With columns `source` and `reason`.
+        plan: Says what is private.
+        is_handled: Which rows have the reasons of handlers.
+    """
+    private = {name.partition(":")[0] for name in masked_names(plan)}
+    if is_private_shown() or not private:
+        return frame
+    is_failure = pl.col("source").is_in(list(private)) & is_handled
+    told = pl.when(is_failure).then(pl.col("reason").str.replace(_EXCEPTION, "$1: …"))
+    return frame.with_columns(reason=told.otherwise("reason"))

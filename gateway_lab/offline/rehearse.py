@@ -180,7 +180,8 @@ class _Notes:
     def note(self, row: int, message: Message, done: Rehearsed, *, publishes: bool) -> None:
         """Note what became of a message."""
         fate, reason = _fate(done)
-        self.fates.append((row, fate.value, reason, done.tries, len(message.body or b"")))
+        ran = done.tries - (fate is Fate.INVALID)  # it is judged before the function runs
+        self.fates.append((row, fate.value, reason, ran, len(message.body or b"")))
         routed = done.routed
         if routed is None:
             return

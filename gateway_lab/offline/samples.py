@@ -9,14 +9,14 @@ from functools import partial
 
 import polars as pl
 
-from gateway_lab.captures.mask import mask_frame, masked_names
+from gateway_lab.captures.mask import mask_frame
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ReplayError, did_you_mean
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.mask import is_private_shown, mask_text
 from gateway_lab.offline.deliveries import DELIVERIES
 from gateway_lab.offline.handled import HandledCapture
-from gateway_lab.offline.masked import is_private
+from gateway_lab.offline.masked import is_private, mask_reasons
 from gateway_lab.offline.questions import sample_deliveries
 from gateway_lab.offline.tasks import Run
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
@@ -30,7 +30,7 @@ def sample(run: Run, *, n: int, seed: int, where: Filters) -> pl.DataFrame:
     ask = partial(sample_deliveries, where=where, n=n, seed=seed)
     found = pl.concat(run.ask(ask, "sample")) if run.parts else _nothing()
     chosen = found.sort("rank", maintain_order=True).head(n).drop("rank")
-    chosen = _mask_reasons(mask_channels(chosen, run.plan), run.plan)
+    chosen = mask_reasons(mask_channels(chosen, run.plan), run.plan, pl.col("router").is_null())
     came = _texts(run, run.plan, run.capture.frame, chosen, is_handled=run.is_handled)
     found = chosen.join(came, on="seq", how="left", maintain_order="left")
     return found if run.handled is None else _as_routed(run, run.handled, found)
@@ -66,20 +66,6 @@ def _as_routed(run: Run, handled: HandledCapture, found: pl.DataFrame) -> pl.Dat
     )
     body = pl.when(pl.col("router").is_not_null()).then(pl.coalesce("returned", "body"))
     return both.with_columns(body.otherwise("body").alias("body")).drop("returned")
-
-
-_EXCEPTION = r"(?s)^(\w+: \w+): .*$"
-"""Handler, kind of exception, and its text, which may hold anything."""
-
-
-def _mask_reasons(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
-    """Leave out the texts of exceptions where a source has private values."""
-    private = {name.partition(":")[0] for name in masked_names(plan)}
-    if is_private_shown() or not private:
-        return frame
-    is_failure = pl.col("source").is_in(list(private)) & pl.col("router").is_null()
-    told = pl.when(is_failure).then(pl.col("reason").str.replace(_EXCEPTION, "$1: …"))
-    return frame.with_columns(reason=told.otherwise("reason"))
 
 
 def _nothing() -> pl.DataFrame:

@@ -178,9 +178,10 @@ class Replay:
         """What became of messages in their handlers: `source, fate, reason, messages, tries`.
 
         A fate is `returned` (or `passed`, where there are middlewares alone), `ended`,
-        `dead_lettered` or `invalid`. `tries` says how often the handler ran.
+        `dead_lettered` or `invalid`. `tries` says how often the handler ran. Of a source with
+        private values the texts of exceptions are left out, unless `gl.show_private()` was called.
         """
-        return handled_frame(self.tally)
+        return handled_frame(self.tally, self.run.plan)
 
     def undecided(self) -> pl.DataFrame:
         """Conditions that were NULL when they were reached: `router, route, messages`."""

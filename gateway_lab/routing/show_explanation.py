@@ -85,7 +85,8 @@ def _target_lines(explanation: Explained, router: str | None) -> Iterator[str]:
 def _delivery(row: TargetRow) -> str:
     where = f" on {row.channel} ({row.broker})" if row.channel else ""
     why = f": {row.reason}" if row.reason else ""
-    return f"{row.target} {row.outcome.replace('_', '-')}{where}{why}"
+    sent = ", sent by the handler" if row.route and not row.router else ""
+    return f"{row.target} {row.outcome.replace('_', '-')}{where}{why}{sent}"
 
 
 def _change_lines(explanation: Explained, router: str) -> Iterator[str]:

@@ -143,7 +143,7 @@ def test_every_end_of_a_message_is_in_the_books(
     messages = [wish(n, kind) for n, kind in enumerate(kinds)]
     bad = message({"n": "x"}, channel="wishes")
     result = replay(config, capture_of(*messages, bad), handlers=gateway)  # and waits for no hour
-    assert books_of(result) == (2, 2, 4, 1, 1 + 1 + 3 + 1 + 1 + 3 + 3 + 1 + 1)
+    assert books_of(result) == (2, 2, 4, 1, 1 + 1 + 3 + 1 + 1 + 3 + 3 + 1)
     assert rows(result, "seq", "router", "target", "outcome", "reason")[:6] == [
         (0, None, "drop", "dropped", "handler"),
         (1, None, "drop", "dropped", "handler"),
@@ -418,6 +418,25 @@ def test_a_sample_shows_what_the_routers_saw(
     shown = result.sample(5, outcome="delivered")
     assert shown["body"].to_list() == ['{"id":1,"big":false}']
     assert result.sample(5, target="dead_letter")["body"].to_list() == ['{"n": 2, "kind": ""}']
+
+
+def test_the_texts_of_exceptions_are_shown_of_public_sources_alone(
+    config: GatewayConfig, capture_of: MakeCapture
+) -> None:
+    private = parse_config(
+        CONFIG.replace("kind: {type: string}", "kind: {type: string, x-private: true}")
+    )
+    for each, shown in ((config, "ann"), (private, "…")):
+        gateway = Gateway(each)
+
+        @gateway.handler("wishes")
+        async def create(event: Wish) -> None:
+            raise ValueError(event.kind)
+
+        result = replay(each, capture_of(wish(1, "ann"), wish(2, "ann")), handlers=gateway)
+        reason = f"create: ValueError: {shown}"
+        assert result.handled()["reason"].to_list() == [reason]
+        assert result.sample(5)["reason"].to_list() == [reason] * 2
 
 
 def test_a_window_of_time_narrows_down_what_was_handled(

@@ -47,7 +47,7 @@ def test_it_says_what_the_handler_returned_and_what_came_of_that() -> None:
     ]
     text = str(found)
     assert found.handled in text
-    assert text.endswith("→ audit delivered on audit (stream)")
+    assert text.endswith("→ audit delivered on audit (stream), sent by the handler")
     assert "handler create returned" in found._repr_html_()
 
 
