@@ -13,6 +13,9 @@ from gateway_lab.errors import GatewayLabError
 STOP_S: Final = 20.0
 """How long a broker may take to end; FastStream waits 15 s for what is in its handlers."""
 
+PING_S: Final = 5.0
+"""How long a server may take to answer before a broker is started."""
+
 _LOG: Final = logging.getLogger("gateway_lab.gateway")
 _BESIDE: Final[ContextVar[Beside | None]] = ContextVar("beside", default=None)
 
@@ -62,27 +65,43 @@ class Beside:
             _LOG.error("broker %s of FastStream is not started: %s", self._alias, self._refusal)
             return
         _BESIDE.set(self)
+        is_new = True
         for pause in pauses():
             self._again.clear()
             try:
-                await self.broker.start()
+                await self._begin()
             except Exception as error:  # noqa: BLE001 - clients raise what they meet
-                self._tell("cannot be started", type(error).__name__)
+                level = logging.WARNING if is_new else logging.DEBUG
+                self._tell("cannot be started", type(error).__name__, level)
+                is_new = False
             else:
                 _LOG.info("broker %s of FastStream is started", self._alias)
                 await self._again.wait()
                 self._tell("ended by itself", "see its log")
+                is_new = True
             await self._end()
             await asyncio.sleep(pause)
 
-    def _tell(self, problem: str, reason: str) -> None:
+    async def _begin(self) -> None:
+        """Start the broker once the server is there: a start that fails half may not be undone.
+
+        A subscriber of Redis' pub/sub that could not begin, for one, believes ever after that it
+        has.
+        """
+        await self.broker.connect()
+        if not await self.broker.ping(PING_S):
+            raise TimeoutError
+        await self.broker.start()
+
+    def _tell(self, problem: str, reason: str, level: int = logging.WARNING) -> None:
         """Say what happened, without the texts of clients: they hold addresses."""
         text = "broker %s of FastStream %s, it is tried again"
-        _LOG.warning(text, self._alias, problem, extra={"reason": reason})
+        _LOG.log(level, text, self._alias, problem, extra={"reason": reason})
 
     async def _end(self) -> None:
         try:
             async with asyncio.timeout(STOP_S):
                 await self.broker.stop()
         except Exception as error:  # noqa: BLE001 - others are to be stopped, too
-            self._tell("did not end well", type(error).__name__)
+            reason = {"reason": type(error).__name__}
+            _LOG.debug("broker %s of FastStream did not end well", self._alias, extra=reason)

@@ -18,9 +18,16 @@ class FakeBroker:
     """Starts as often as it is told to fail, and then well."""
 
     def __init__(self, fails: int = 0) -> None:
-        self.fails, self.starts, self.stops = fails, 0, 0
+        self.fails, self.starts, self.stops, self.connects = fails, 0, 0, 0
+        self.is_there = True
         self.task: asyncio.Task[None] | None = None
         self.ended: Any = lambda: None
+
+    async def connect(self) -> None:
+        self.connects += 1
+
+    async def ping(self, _: float) -> bool:
+        return self.is_there
 
     async def start(self) -> None:
         self.starts += 1
@@ -44,7 +51,20 @@ async def test_a_broker_that_is_down_is_tried_again(caplog: pytest.LogCaptureFix
     await beside.stop()
     assert broker.stops == 4, "what failed to start was closed, too"
     assert "hunter2" not in caplog.text
-    assert "broker work of FastStream cannot be started" in caplog.text
+    assert caplog.text.count("broker work of FastStream cannot be started") == 1, "told once"
+
+
+async def test_a_broker_is_not_started_before_its_server_answers() -> None:
+    """A start that fails half is not undone by FastStream: the next one then does nothing."""
+    broker = FakeBroker()
+    broker.is_there = False
+    beside = Beside("work", broker)
+    beside.start()
+    await until(lambda: broker.connects > 2)
+    assert broker.starts == 0
+    broker.is_there = True
+    await until(lambda: broker.starts == 1)
+    await beside.stop()
 
 
 async def test_a_broker_that_is_down_holds_up_neither_the_gateway_nor_others() -> None:
