@@ -115,7 +115,7 @@ class Collector:
         self._closed: deque[Sequence[Member]] = deque()
         self.due: Due = lambda _: None
         self._wake = asyncio.Event()
-        self._sent = 0
+        self._sent, self._reason = 0, ""
         self._feed = Feed()
         source, means = self._feeding(config, plan)
         books = Counters(source.name, tallies=counters.tallies)
@@ -231,17 +231,14 @@ class Collector:
 
     def _wait_for(self, reason: str) -> None:
         """Tell what the source waits for, once for each reason; empty: it goes on."""
+        if reason == self._reason:
+            return
+        self._reason = reason
         counters, state = self._counters, State.WAITING if reason else State.RUNNING
-        if counters.reason != reason:
-            counters.state, counters.reason = state, reason
-            told = {"source": counters.source, "reason": reason}
-            _LOG.log(
-                logging.WARNING if reason else logging.INFO,
-                "source %s is %s",
-                counters.source,
-                state,
-                extra=told,
-            )
+        counters.state, counters.reason = state, reason
+        told = {"source": counters.source, "reason": reason}
+        level = logging.WARNING if reason else logging.INFO
+        _LOG.log(level, "source %s is %s", counters.source, state, extra=told)
 
     def change(self, config: Document, plan: Plan, sinks: Mapping[str, Sink]) -> None:
         """Take over what another version says; size and time are the same in it."""

@@ -21,7 +21,7 @@ class State(StrEnum):
     """How a source is."""
 
     WAITING = "waiting"
-    """For a broker that is away."""
+    """For a broker that is away, or a database."""
 
     RUNNING = "running"
     RED = "red"
