@@ -20,6 +20,7 @@ from gateway_lab.lab.draft import Draft
 from gateway_lab.lab.flows import diff_flow, replay_flow
 from gateway_lab.lab.later import Answers, Later
 from gateway_lab.lab.still import still
+from gateway_lab.offline.progress import told
 from gateway_lab.offline.summary import Replay
 
 try:
@@ -281,7 +282,7 @@ class Designer(anywidget.AnyWidget):
 
     def hear(self, content: Mapping[str, Any]) -> None:
         """Do what a view asks for; what cannot be is told, never raised."""
-        with self._later.lock:
+        with self._later.lock, told():
             self.status = {**_QUIET, "busy": _BUSY.get(content.get("do", ""), "counting")}
             try:
                 self._do(dict(content))

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from gateway_lab.offline.progress import told
+
 Answers: TypeAlias = Iterator[Mapping[str, Any]]
 """Names and values, as far as they are known; making the next may take its time."""
 
@@ -76,10 +78,16 @@ class Later:
         await asyncio.sleep(after_s)
         with self.lock:
             answers = self._answers()
-        while (answer := await asyncio.to_thread(next, answers, None)) is not None:
+        while (answer := await asyncio.to_thread(_next, answers)) is not None:
             with self.lock:
                 if turn != self._turn:
                     return
                 self._take(answer)
         with self.lock:
             self._is_under_way = turn != self._turn
+
+
+def _next(answers: Answers) -> Mapping[str, Any] | None:
+    """Make the next answer; a progress bar of it would show up in some cell or other."""
+    with told():
+        return next(answers, None)

@@ -26,6 +26,8 @@ SHOWN_FROM = 2_000_000
 SLOW_FROM_S = 2.0
 """Seconds after which slow work is shown, however few its messages are."""
 
+_TELL: Final[ContextVar[Callable[[int], None] | None]] = ContextVar("_TELL", default=None)
+
 
 def watched(
     answers: Iterable[T], sizes: Sequence[int], label: str, *, is_slow: bool = False
@@ -38,6 +40,9 @@ def watched(
         label: What is being done.
         is_slow: Whether each message may take long: it is shown once it has taken a while.
     """
+    if _TELL.get() is not None:
+        yield from answers
+        return
     begun, done, total = monotonic(), 0, sum(sizes)
     steps = zip(answers, sizes, strict=True)
     if total < SHOWN_FROM:
@@ -63,12 +68,13 @@ def _shown(steps: Iterator[tuple[T, int]], label: str, done: int, total: int) ->
             yield answer
 
 
-_TELL: Final[ContextVar[Callable[[int], None] | None]] = ContextVar("_TELL", default=None)
-
-
 @contextmanager
-def told(tell: Callable[[int], None]) -> Iterator[None]:
-    """Tell somebody how many more messages are decoded, while the block runs in this thread."""
+def told(tell: Callable[[int], None] = lambda _: None) -> Iterator[None]:
+    """Show progress elsewhere than in a bar, while the block runs in this thread.
+
+    Args:
+        tell: Is told how many more messages are decoded.
+    """
     token = _TELL.set(tell)
     try:
         yield

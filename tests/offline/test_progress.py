@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_lab.offline.progress import SHOWN_FROM, watched
+from gateway_lab.offline.progress import SHOWN_FROM, advance, told, watched
 
 
 def test_few_messages_show_nothing(
@@ -25,6 +25,19 @@ def test_many_messages_show_how_far_the_work_is(
 def test_nothing_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(watched(["a", "b"], [1, SHOWN_FROM], "replay")) == ["a", "b"]
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_shown_elsewhere_draws_no_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_INTERACTIVE", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    counted: list[int] = []
+    with told(counted.append):
+        assert list(watched(["a", "b"], [1, SHOWN_FROM], "replay")) == ["a", "b"]
+        advance(7)
+    advance(8)
+    assert (capsys.readouterr().err, counted) == ("", [7])
 
 
 def test_work_is_done_only_as_it_is_asked_for() -> None:
