@@ -73,10 +73,10 @@ class Scene:
         if broker.protocol in {"nats", "redis"}:
             self.environ["GATEWAY_LEASE"] = f"{LEASE_S}s"
 
-    async def begin(self) -> None:
+    async def begin(self, keys: int = 2) -> None:
         await self.client.create(f"{self.name}-{each}" for each in ("metrics", "aggregated"))
         now = datetime.now(UTC)
-        messages = [_metric(n, now) for n in range(NUMBER)]
+        messages = [_metric(n, now, keys) for n in range(NUMBER)]
         await self.client.publish(f"{self.name}-metrics", messages)
 
     def start(self, *place: str) -> subprocess.Popen[bytes]:
@@ -131,8 +131,8 @@ class Scene:
         return await self.client.left(f"{self.name}{dot}metrics", f"{self.name}-metrics")
 
 
-def _metric(n: int, now: datetime) -> Message:
-    key = str(n % 2).encode()
+def _metric(n: int, now: datetime, keys: int) -> Message:
+    key = str(n % keys).encode()
     return Message(body=json.dumps({"n": n}).encode(), key=key, timestamp=now, received=now)
 
 
@@ -168,6 +168,28 @@ async def test_rows_are_stored_once_wherever_it_is_killed(
     assert len(sent) >= NUMBER / 20
     bodies = dict(sent)
     assert all(bodies[id_] == body for id_, body in sent)  # what comes again is the same
+    assert sum(body["count"] for body in bodies.values()) == NUMBER
+    assert sum(body["total"] for body in bodies.values()) == sum(range(NUMBER))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "place"), [("kafka", "after_commit"), ("nats", "after_publish")]
+)
+async def test_rows_are_stored_once_behind_a_handler(
+    protocol: str,
+    place: str,
+    request: pytest.FixtureRequest,
+    postgres_server: PostgresServer,
+    tmp_path: Path,
+) -> None:
+    server: Server = request.getfixturevalue(f"{protocol}_server")
+    scene = Scene(server, postgres_server, tmp_path, options="{}, handler: {returns: Metric}")
+    await scene.begin(keys=16)
+    await scene.is_killed(place)
+    assert scene.stored() > 0
+    await scene.runs_to_the_end()
+    assert scene.rows() == list(range(NUMBER))
+    bodies = dict(await scene.aggregates())
     assert sum(body["count"] for body in bodies.values()) == NUMBER
     assert sum(body["total"] for body in bodies.values()) == sum(range(NUMBER))
 
