@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from gateway_lab.gateway.window import MAX_MESSAGES
 from gateway_lab.offline.grid import LARGEST_BATCH
 from gateway_lab.offline.latency import Arrivals
 from gateway_lab.offline.objective import frontier, read_objective
+from tests.offline.conftest import MakeCapture, message
 
 SECOND = 1_000_000
 COST = StoreCost(per_batch=1.0, per_row=0.0)
@@ -295,3 +297,43 @@ def test_conditions_have_units() -> None:
 
 def test_the_largest_batch_of_a_grid_is_what_a_source_holds() -> None:
     assert LARGEST_BATCH == MAX_MESSAGES
+
+
+# --- handlers ---
+
+PAYMENTS = """
+gateway_lab: 1
+name: payments
+brokers: {stream: kafka}
+events:
+  Payment: {type: object, required: [n], properties: {n: {type: integer}}}
+sources:
+  payments: {broker: stream, channel: payments, event: Payment, handler: {returns: Payment}}
+targets:
+  paid: {broker: stream, channel: paid}
+routers:
+  paid: {source: payments, match: all, routes: [{name: all, to: [paid]}], unmatched: drop}
+dead_letter: {broker: stream, channel: dead}
+"""
+
+
+def test_letters_of_handlers_are_counted_where_their_functions_run(
+    capture_of: MakeCapture,
+) -> None:
+    config = gl.parse_config(PAYMENTS)
+    gateway, tries = gl.Gateway(config), Counter[int]()
+
+    @gateway.handler("payments")
+    def pay(event: dict[str, Any]) -> dict[str, Any]:
+        tries[event["n"]] += 1
+        if event["n"] == 3:
+            raise TimeoutError
+        return event
+
+    messages = capture_of(*(message({"n": n}, channel="payments") for n in (1, 2, 3)))
+    grid = {"retry.attempts": [1, 2]}
+    assert gl.tune(config, messages, grid, "letters").frame["letters"].max() == 0  # none ran
+    tuning = gl.tune(config, messages, grid, "letters", handlers=gateway)
+    assert tuning.frame["letters"].to_list() == [1, 1, 1]
+    assert tuning.frame["retry_wait"].to_list() == pytest.approx([0.6, 0, 0.2])
+    assert tries[3] > tries[1]
