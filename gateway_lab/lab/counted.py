@@ -11,6 +11,7 @@ from gateway_lab.errors import ReplayError
 from gateway_lab.offline.diff import RouteDiff, diff
 from gateway_lab.offline.run import replay
 from gateway_lab.offline.summary import Replay
+from gateway_lab.routing.rehearsal import GivenHandlers
 
 Window: TypeAlias = tuple[datetime, datetime]
 
@@ -26,14 +27,16 @@ class Counted:
         is_stale: Whether `replay` is of an earlier config, since this one has errors.
     """
 
-    def __init__(self, base: GatewayConfig, capture: Capture) -> None:
-        """Count the base.
+    def __init__(
+        self, base: GatewayConfig, capture: Capture, handlers: GivenHandlers | None = None
+    ) -> None:
+        """Count the base; handlers run once.
 
         Raises:
-            ReplayError: The base has errors.
+            ReplayError: The base has errors, or handlers cannot run.
         """
         self.capture, self.is_stale = capture, False
-        self._base_whole = self.base_replay = replay(base, capture)
+        self._base_whole = self.base_replay = replay(base, capture, handlers=handlers)
         self.whole = self.replay = self._base_whole
         self._window: Window | None = None
 
@@ -43,7 +46,8 @@ class Counted:
         if self.whole.config == config:
             return
         try:
-            self.whole = replay(config, self.capture)
+            handled = self._base_whole.handlers
+            self.whole = replay(config, self.capture, handlers=handled)
         except ReplayError:
             self.is_stale = True
         else:
@@ -58,7 +62,8 @@ class Counted:
 
     def diff(self) -> RouteDiff:
         """Compare the base with the last config without errors, over the whole capture."""
-        return diff(self._base_whole.config, self.whole.config, self.capture)
+        handled = self._base_whole.handlers
+        return diff(self._base_whole.config, self.whole.config, self.capture, handlers=handled)
 
     def _seen(self, whole: Replay) -> Replay:
         return whole if self._window is None else whole.between(*self._window)

@@ -22,6 +22,7 @@ from gateway_lab.lab.later import Answers, Later
 from gateway_lab.lab.still import still
 from gateway_lab.offline.progress import told
 from gateway_lab.offline.summary import Replay
+from gateway_lab.routing.rehearsal import GivenHandlers
 
 try:
     import anywidget
@@ -49,7 +50,13 @@ TELL_S: Final = 0.1
 """Between two words on how far the counting is."""
 
 
-def design(config: GatewayConfig, capture: Capture, base: GatewayConfig | None = None) -> Designer:
+def design(
+    config: GatewayConfig,
+    capture: Capture,
+    base: GatewayConfig | None = None,
+    *,
+    handlers: GivenHandlers | None = None,
+) -> Designer:
     """Open the route designer on a config and captured traffic.
 
     In a notebook it is a panel to click and type in; anywhere else the same designer is a table
@@ -59,14 +66,16 @@ def design(config: GatewayConfig, capture: Capture, base: GatewayConfig | None =
         config: The config to begin with; nothing of it is changed, see `Designer.config`.
         capture: The traffic that is counted.
         base: What counts are compared with; left out: the config as it is now.
+        handlers: A gateway, whose handlers run once on the messages (first on some, then on all),
+            and once more on a message that is explained; see `replay`.
 
     Raises:
-        ReplayError: The base has errors.
+        ReplayError: The base has errors, or handlers cannot run.
         CaptureError: It is no capture.
     """
     require_config(config)
     require_capture(capture)
-    return Designer(Draft(config, capture, base))
+    return Designer(Draft(config, capture, base, handlers))
 
 
 class Designer(anywidget.AnyWidget):

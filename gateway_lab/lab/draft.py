@@ -34,6 +34,7 @@ from gateway_lab.offline.diff import RouteDiff
 from gateway_lab.offline.progress import told
 from gateway_lab.offline.summary import Replay
 from gateway_lab.routing.explanation import Explanation, explain
+from gateway_lab.routing.rehearsal import GivenHandlers
 
 MAX_STEPS: Final = 500
 """Steps that can be undone; older ones are forgotten."""
@@ -74,14 +75,19 @@ class Draft:
     """
 
     def __init__(
-        self, config: GatewayConfig, capture: Capture, base: GatewayConfig | None = None
+        self,
+        config: GatewayConfig,
+        capture: Capture,
+        base: GatewayConfig | None = None,
+        handlers: GivenHandlers | None = None,
     ) -> None:
         """Open a config.
 
         Raises:
-            ReplayError: The base has errors.
+            ReplayError: The base has errors, or handlers cannot run.
         """
         self.capture, self.base = capture, config if base is None else base
+        self._handlers = handlers
         origin = config.origin
         self.path = Path(origin.file) if origin and origin.file else None
         self._text = origin.text if origin else None
@@ -90,7 +96,7 @@ class Draft:
         self._typed: GatewayConfig | None = None
         self._window: Window | None = None
         few = capture if capture.count <= AT_ONCE else capture.head(FIRST_FEW)
-        self.shown = Counted(self.base, few)
+        self.shown = Counted(self.base, few, handlers)
         self._counting, self._all = threading.Lock(), self.shown
         self._look()
 
@@ -217,7 +223,7 @@ class Draft:
         with self._counting:
             if self._all.capture is not self.capture:
                 with told(tell):
-                    self._all = Counted(self.base, self.capture)
+                    self._all = Counted(self.base, self.capture, self._handlers)
         return self._all
 
     def widen(self, counted: Counted) -> None:
@@ -233,7 +239,8 @@ class Draft:
 
     def explain(self, seq: int) -> Explanation:
         """Say why a captured message goes where it goes."""
-        return explain(self.shown.whole.config, self.capture.message(seq))
+        message = self.capture.message(seq)
+        return explain(self.shown.whole.config, message, handlers=self._handlers)
 
     # --- release ---
 
