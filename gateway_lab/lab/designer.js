@@ -545,7 +545,7 @@ class View {
     const pending = h("span", { className: "gl-quiet" });
     const focus = focusOf(this.root);
     this.window.classList.remove("gl-pending");
-    this.window.replaceChildren("from ", start, " until ", stop, " UTC ", button("All", () => this.send("window"), { disabled: !times.window, title: "look at all messages (Esc)" }), pending);
+    this.window.replaceChildren("from ", start, " until ", stop, " UTC ", button("All", () => this.send("window"), { disabled: !times.window, title: "look at all messages (Esc)" }), pending, h("span", { className: "gl-quiet gl-scale" }, scaleOf(times)));
     this.chart.replaceChildren(drawTimes(times, { set, show, clear: () => this.send("window") }));
     restore(this.root, focus);
   }
@@ -784,8 +784,7 @@ function walkable(inner) {
 function drawTimes(times, { set, show: tell, clear }) {
   const [width, height, grip] = [1000, 90, 8];
   const step = width / times.length;
-  const totals = Array.from({ length: times.length }, (_, at) => times.series.reduce((sum, each) => sum + each.counts[at], 0));
-  const scale = height / Math.max(1, ...totals);
+  const scale = height / Math.max(1, ...totalsOf(times));
   const picture = s("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": "deliveries over time; drag to look at a window", class: "gl-times" });
   const used = new Array(times.length).fill(0);
   for (const each of times.series) {
@@ -793,7 +792,8 @@ function drawTimes(times, { set, show: tell, clear }) {
       used[at] += count;
       return count ? `M${(at * step).toFixed(1)} ${(height - used[at] * scale).toFixed(1)}h${(step * 0.9).toFixed(1)}v${(count * scale).toFixed(1)}h${(-step * 0.9).toFixed(1)}z` : "";
     }).join("");
-    picture.append(s("path", { d: path, fill: each.colour }, s("title", {}, each.target)));
+    const total = each.counts.reduce((sum, count) => sum + count, 0);
+    picture.append(s("path", { d: path, fill: each.colour }, s("title", {}, `${each.target}: ${number(total)} deliveries`)));
   }
   const span = times.length * times.step_ms;
   const toX = (ms) => ((ms - times.from_ms) / span) * width;
@@ -832,6 +832,15 @@ function drawTimes(times, { set, show: tell, clear }) {
     start = null;
   });
   return picture;
+}
+
+const totalsOf = (times) => Array.from({ length: times.length }, (_, at) => times.series.reduce((sum, each) => sum + each.counts[at], 0));
+
+// The chart's unit, and what its highest bar stands for.
+function scaleOf(times) {
+  const units = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"], [1000, "s"]];
+  const [ms, unit] = units.find(([ms]) => times.step_ms % ms === 0) ?? units.at(-1);
+  return `deliveries in ${times.step_ms / ms} ${unit}: up to ${number(Math.max(0, ...totalsOf(times)))}`;
 }
 
 const MEANINGS = { "± base": "more or fewer than with the base config" };

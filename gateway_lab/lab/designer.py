@@ -209,7 +209,7 @@ class Designer(anywidget.AnyWidget):
         self.counts = pieces.counts(draft)
         self.steps = {"names": list(draft.history), "at": draft.at}
         self.problems = self._problems_at_once()
-        self.flow = pieces.picture(replay_flow(draft.shown.replay))
+        self.flow = pieces.picture(replay_flow(draft.shown.replay, draft.base))
         self.why = self.release = self.code = None
         self._later.begin(after_s=PAUSE_S if after_s is None else after_s)
 
@@ -247,7 +247,7 @@ class Designer(anywidget.AnyWidget):
         if seen.is_partial:
             return None
         if self._bars is None or self._bars[0] is not seen.shown.whole:
-            self._bars = (seen.shown.whole, pieces.bars(seen.shown.whole))
+            self._bars = (seen.shown.whole, pieces.bars(seen))
         bars = self._bars[1]
         return None if bars is None else {**bars, "window": pieces.window(seen)}
 
@@ -391,7 +391,7 @@ SHOWN: Final = tuple(
 
 def _comparison(draft: Draft) -> pieces.Json:
     found = draft.shown.diff()
-    return pieces.comparison(found, diff_flow(found, draft.config))
+    return pieces.comparison(found, diff_flow(found))
 
 
 def _refusal(problem: str, hint: str) -> pieces.Json:

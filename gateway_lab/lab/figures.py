@@ -237,6 +237,6 @@ def _colours(result: Replay | RouteDiff | Frame, names: Iterable[str | None]) ->
         case Replay():
             return colours(result.config.targets)
         case RouteDiff():
-            return colours([*result.old.targets, *result.new.targets])
+            return colours(result.new.targets, before=result.old.targets)
         case _:
             return colours(name for name in names if name is not None)

@@ -18,14 +18,14 @@ LAYERS: Final = 4
 _Way: TypeAlias = tuple[Sequence[tuple[int, Stop]], int]
 
 
-def colours_of(config: GatewayConfig) -> Mapping[str, str]:
-    """Return the colour of each target, the same in every figure of a config."""
-    return colours(config.targets)
+def colours_of(config: GatewayConfig, base: GatewayConfig) -> Mapping[str, str]:
+    """Return the colour of each target; those of the base look as in every figure of it."""
+    return colours(config.targets, before=base.targets)
 
 
-def replay_flow(result: Replay) -> Layout:
+def replay_flow(result: Replay, base: GatewayConfig) -> Layout:
     """Lay out where deliveries go: source, router, route, target."""
-    chosen = colours_of(result.config)
+    chosen = colours_of(result.config, base)
     ways = [_way(row, chosen) for row in result.flow().rows(named=True)]
     return layout(sorted(ways, key=_is_nowhere), layers=LAYERS)
 
@@ -56,9 +56,9 @@ def _route(router: str, route: str | None, chosen: Mapping[str, str]) -> Stop:
     return Stop(("route", router, route), "route", route, select={"router": router, "route": route})
 
 
-def diff_flow(result: RouteDiff, config: GatewayConfig) -> Layout:
+def diff_flow(result: RouteDiff) -> Layout:
     """Lay out what moved: router, the target of before, the target of now."""
-    chosen = colours_of(config)
+    chosen = colours_of(result.new, result.old)
     rows = result.flow().rows(named=True)
     return layout(_moves(rows, chosen), layers=3)
 

@@ -1,7 +1,8 @@
 """A colour a name, the same in every figure of a config.
 
 Colours follow the sorted names of all targets of the config, never the order of the data, so that
-a target keeps its colour from one figure, edit or notebook to the next.
+a target keeps its colour from one figure, edit or notebook to the next. Where a config is compared
+with another, the targets of the one before keep theirs, and new ones take what comes after.
 """
 
 from __future__ import annotations
@@ -37,9 +38,15 @@ QUIET = "#c9d1da"
 NODE = "#8d99ae"
 
 
-def colours(names: Iterable[str]) -> Mapping[str, str]:
-    """Return the colour of each name; what went wrong or nowhere has a fixed one."""
-    chosen = sorted(set(names) - FIXED.keys())
+def colours(names: Iterable[str], *, before: Iterable[str] = ()) -> Mapping[str, str]:
+    """Return the colour of each name; what went wrong or nowhere has a fixed one.
+
+    Args:
+        names: What there is.
+        before: What there was; it keeps its colours.
+    """
+    kept = sorted(set(before) - FIXED.keys())
+    chosen = [*kept, *sorted(set(names) - FIXED.keys() - set(kept))]
     cycle = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(chosen)}
     return FIXED | cycle
 

@@ -40,7 +40,7 @@ _DAY_S: Final = 86_400
 
 def document(draft: Draft) -> Json:
     """Tell the routers, routes and targets of the config."""
-    config, chosen = draft.config, colours_of(draft.config)
+    config, chosen = draft.config, colours_of(draft.config, draft.base)
     return {
         "name": config.name,
         "digest": config.digest,
@@ -196,8 +196,9 @@ def picture(drawn: Layout) -> Json:
     }
 
 
-def bars(result: Replay) -> Json | None:
+def bars(draft: Draft) -> Json | None:
     """Count deliveries over time, by target; None for a capture without messages."""
+    result = draft.shown.whole
     first, last = result.capture.span
     if first is None or last is None:
         return None
@@ -209,7 +210,7 @@ def bars(result: Replay) -> Json | None:
         "from_ms": start_s * 1000,
         "step_ms": step_s * 1000,
         "length": length,
-        "series": list(_series(frame, result.config, (start_s, step_s, length))),
+        "series": list(_series(frame, draft, (start_s, step_s, length))),
     }
 
 
@@ -218,11 +219,10 @@ def window(draft: Draft) -> list[int] | None:
     return None if draft.window is None else [_ms(each) for each in draft.window]
 
 
-def _series(
-    frame: pl.DataFrame, config: GatewayConfig, grid: tuple[int, int, int]
-) -> Iterator[Json]:
+def _series(frame: pl.DataFrame, draft: Draft, grid: tuple[int, int, int]) -> Iterator[Json]:
     start_s, step_s, length = grid
-    chosen = colours_of(config)
+    config = draft.shown.whole.config
+    chosen = colours_of(config, draft.base)
     summed = frame.group_by("target", "time").agg(pl.col("deliveries").sum())
     by_target: dict[str, list[int]] = {}
     for target, time, deliveries in summed.rows():

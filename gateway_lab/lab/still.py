@@ -20,7 +20,7 @@ def still(shown: Replay, draft: Draft) -> str:
         draft: What it is of.
     """
     title = f"{draft.config.name}: where {_told(shown, draft)} messages go"
-    picture = base64.b64encode(to_svg(replay_flow(shown), title).encode()).decode()
+    picture = base64.b64encode(to_svg(replay_flow(shown, draft.base), title).encode()).decode()
     image = f'<img alt="{escape(title)}" src="data:image/svg+xml;base64,{picture}">'
     tables = (html_table(each) for each in (shown.routes(), shown.targets()))
     return "\n".join([f"<p>{escape(title)}</p>", image, *tables])

@@ -54,6 +54,20 @@ def test_an_edit_is_counted_beside_the_base(designer: gl.Designer) -> None:
     assert designer.status["said"] == "route by_priority/critical: when"
 
 
+def test_a_new_target_leaves_the_others_their_colours(designer: gl.Designer) -> None:
+    def told() -> dict[str, str]:
+        return {each["name"]: each["colour"] for each in designer.document["targets"]}
+
+    before = told()
+    ask(designer, "add_target", arguments=["audit"], changes={"broker": "work", "channel": "a"})
+    assert told() == {**before, "audit": told()["audit"]}
+    shown = {each["label"]: each["colour"] for each in designer.flow["nodes"]}
+    assert {name: shown[name] for name in before} == before
+    assert {each["target"]: each["colour"] for each in designer.times["series"]}.items() >= {
+        (name, before[name]) for name in ("critical", "high")
+    }
+
+
 def test_a_wrong_rule_is_told_at_its_route_while_the_counts_stay(designer: gl.Designer) -> None:
     before = designer.counts["routes"]
     arguments = ["by_priority", "critical"]

@@ -21,3 +21,10 @@ def test_there_are_colours_for_any_count_of_names() -> None:
 
 def test_a_faint_colour_lets_through_what_is_behind_it() -> None:
     assert faint("#ff8000", alpha=0.5) == "rgba(255,128,0,0.5)"
+
+
+def test_what_was_there_keeps_its_colour_beside_what_is_new() -> None:
+    before = colours(["high", "low"])
+    now = colours(["audit", "high", "low"], before=["high", "low"])
+    assert {name: now[name] for name in before} == before
+    assert now["audit"] not in before.values()
