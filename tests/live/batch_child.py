@@ -1,6 +1,6 @@
-"""A gateway with a batch in a process of its own that kills itself at one place.
+"""A gateway with a batch in a process of its own that kills or pauses itself at one place.
 
-`python -m tests.live.batch_child CONFIG [before_commit|after_commit|after_publish]`
+`python -m tests.live.batch_child CONFIG [before_commit|after_commit|after_publish [SIGSTOP]]`
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from gateway_lab.gateway.batching import Collector
 from gateway_lab.gateway.store_postgres import PostgresStore
 
 AT = 3
-"""At which batch it is killed."""
+"""At which batch it is killed or paused."""
 
 
 def main() -> None:
     config, *place = sys.argv[1:]
     if place:
-        _trap(place[0])
+        _trap(*place)
     asyncio.run(_run(Path(config)))
 
 
-def _trap(place: str) -> None:
+def _trap(place: str, which: str = "SIGKILL") -> None:
     if place == "after_publish":
-        patch.object(Collector, "_done", _killing(Collector._done, is_before=True)).start()
+        patch.object(Collector, "_done", _killing(Collector._done, which, is_before=True)).start()
     else:
         is_before = place == "before_commit"
-        patched = _killing(PostgresStore.commit, is_before=is_before)
+        patched = _killing(PostgresStore.commit, which, is_before=is_before)
         patch.object(PostgresStore, "commit", patched).start()
 
 
-def _killing(act: Callable[..., Any], *, is_before: bool) -> Callable[..., Any]:
+def _killing(act: Callable[..., Any], which: str, *, is_before: bool) -> Callable[..., Any]:
     """Kill this process when something is done for the `AT`th time, before it or behind it."""
-    left = [AT]
+    left, number = [AT], signal.Signals[which]
 
     @wraps(act)
     def acting(*args: Any) -> None:
         left[0] -= 1
         if is_before and left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         act(*args)
         if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
     return acting
 
