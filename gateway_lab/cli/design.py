@@ -14,7 +14,7 @@ from typer import Option
 
 import gateway_lab as gl
 from gateway_lab.cli.lab import has_display
-from gateway_lab.cli.options import CaptureFile, ConfigFile
+from gateway_lab.cli.options import App, CaptureFile, ConfigFile, handlers_of
 
 EXAMPLES = """
 `gateway-lab design routes.yaml monday.parquet`
@@ -29,6 +29,7 @@ def design(
     config: ConfigFile,
     capture: CaptureFile,
     *,
+    app: App = "",
     base: Annotated[
         Path | None, Option(help="What counts are compared with; left out: CONFIG as it is now.")
     ] = None,
@@ -42,17 +43,19 @@ def design(
     Nothing is sent anywhere; CONFIG changes when you press Write, after its difference was shown.
     """
     with suppress(KeyboardInterrupt):
-        asyncio.run(_design(config, capture, base, port, opens=browser))
+        asyncio.run(_design(config, capture, base, app, port=port, opens=browser))
 
 
 async def _design(
-    config: Path, capture: Path, base: Path | None, port: int, *, opens: bool | None
+    config: Path, capture: Path, base: Path | None, app: str, *, port: int, opens: bool | None
 ) -> None:
     from gateway_lab.lab.page import serve  # noqa: PLC0415 - no other verb needs a server
 
-    draft = gl.read_config(config)
-    # What it is made in has an event loop: work that takes longer goes on behind the panel.
-    designer = gl.design(draft, gl.scan_capture(capture), gl.read_config(base) if base else None)
+    handlers, before = handlers_of(app), gl.read_config(base) if base else None
+    # It is made where there is an event loop, for what takes longer goes on behind the panel.
+    designer = gl.design(
+        gl.read_config(config), gl.scan_capture(capture), before, handlers=handlers
+    )
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def ready(address: str) -> None:
