@@ -118,7 +118,8 @@ class _Work:
             for number in range(len(places.names))
         ]
         self._index = places.index
-        self._pieces = {name: handled.begin(part, name, bound[name]) for name in running}
+        begun = {name: handled.begin(part, name, bound[name]) for name in running}
+        self._pieces = {name: pieces for name, pieces in begun.items() if bound[name]}
 
     def steps(self) -> Iterator[None]:
         """Handle all messages, some at each step."""

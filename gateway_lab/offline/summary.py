@@ -254,7 +254,7 @@ class Replay:
         return lazily(lambda: map(list_unmatched, self.run.views()), UNMATCHED)
 
     def mismatches(self, n: int = 1_000, *, seed: int = 0) -> pl.DataFrame:
-        """Decide some messages one by one, as the gateway does, and show where that differs.
+        """Decide some messages one by one, without handlers, and show where that differs.
 
         Args:
             n: How many messages, chosen by a hash of `seq` and `seed`.

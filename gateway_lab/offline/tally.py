@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 import polars as pl
 
-from gateway_lab.config.plan import RouterPlan, SourcePlan, TargetPlan
+from gateway_lab.config.plan import Plan, RouterPlan, SourcePlan, TargetPlan
 from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.columns import Stream, invalid_weights
 from gateway_lab.offline.decide import Decided, decide
@@ -128,11 +128,11 @@ def tally(seen: View) -> Tally:
     for untyped in seen.untyped:
         _refuse_all(books, untyped.source, untyped.invalid)
     for handled in seen.handled:
-        _count_handled(books, handled)
+        _count_handled(books, seen.plan, handled)
     return books
 
 
-def _count_handled(books: Tally, handled: HandledPart) -> None:
+def _count_handled(books: Tally, plan: Plan, handled: HandledPart) -> None:
     """Book what became of messages in their handler, and what it sent by itself."""
     source = handled.source
     told = handled.fates.filter(pl.col("fate").cast(pl.String) != Fate.STOPPED)
@@ -144,14 +144,13 @@ def _count_handled(books: Tally, handled: HandledPart) -> None:
     for fate, messages, length in handled.ends.group_by("fate").agg(pl.len(), size).rows():
         end = END_OF[Fate(fate)]
         _weigh(books.deliveries, (source, None, None, *end), (messages, length))
-    sent = handled.sends.group_by("route", "target", "channel").agg(
-        pl.len(), pl.col("body").bin.size().fill_null(0).cast(pl.Int64).sum()
-    )
-    for route, target, channel, messages, length in sent.rows():
+    size = pl.col("body").bin.size().fill_null(0).cast(pl.Int64).sum()
+    sent = handled.sends.group_by("route", "target").agg(pl.len(), size)
+    for route, target, messages, length in sent.rows():
         key = (source, None, route, target, Outcome.DELIVERED)
         _weigh(books.deliveries, key, (messages, length))
-        known = books.channels.get((source, target), frozenset())
-        books.channels[source, target] = known | {channel}
+    for (target,), theirs in handled.sends.partition_by("target", as_dict=True).items():
+        _note_channels(books, source, plan.targets[source, target], theirs["channel"].unique())
 
 
 def _refuse_all(books: Tally, source: SourcePlan, invalid: pl.DataFrame) -> None:
@@ -181,7 +180,7 @@ def _count_router(books: Tally, seen: View, router: RouterPlan, stream: Stream) 
             target = seen.plan.targets[source, name]
             written = write(target, stream)
             _count_refused(books, router, target, (stream, decided, conclusions, written))
-            _note_channels(books, source, target, written)
+            _note_channels(books, source, target, written.names)
 
 
 def _book(books: Tally, source: str, router: str, found: Conclusion, weight: Weight) -> None:
@@ -217,10 +216,9 @@ def _count_refused(
                 _weigh(books.deliveries, (*key, Outcome.DEAD_LETTERED), (messages, size))
 
 
-def _note_channels(books: Tally, source: str, target: TargetPlan, written: Written) -> None:
-    names = written.names.head(target.max_channels + 1)
+def _note_channels(books: Tally, source: str, target: TargetPlan, names: pl.Series) -> None:
     known = books.channels.get((source, target.name), frozenset())
-    books.channels[source, target.name] = known | frozenset(names)
+    books.channels[source, target.name] = known | frozenset(names.head(target.max_channels + 1))
 
 
 def nonzero(counts: dict[K, Weight]) -> Iterator[tuple[K, Weight]]:
