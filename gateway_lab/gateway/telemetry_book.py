@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from random import getrandbits
 from typing import Final, TypeAlias
 
 import msgspec
@@ -18,11 +19,13 @@ from opentelemetry.trace import (
     Span,
     SpanContext,
     SpanKind,
+    TraceFlags,
     Tracer,
     set_span_in_context,
 )
 
 from gateway_lab.brokers.contract import Failure, Outgoing
+from gateway_lab.gateway.telemetry_late import Given, Late, LateSpan
 from gateway_lab.gateway.telemetry_sampling import deciding, rule_of, with_context
 from gateway_lab.gateway.telemetry_spans import (
     CLASS,
@@ -42,17 +45,23 @@ GIVEN_BACK: Final = "given_back"
 """The error of a message that was not settled when its source ended: it comes again."""
 
 _ROOT: Final = Context()
+_FLAGS: Final = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 
 Named: TypeAlias = tuple[str, Attributes]
 """Name and attributes of a span."""
 
 
 class Tracing:
-    """Begins spans, of what a rule chooses."""
+    """Begins spans, of what a rule chooses.
+
+    Attributes:
+        late: Where spans are noted, to be made when they are over; None: they are made at once.
+    """
 
     def __init__(self, tracer: Tracer) -> None:
-        self.rule = rule_of(tracer)
-        self.tracer, self._ids = deciding(tracer)
+        self.rule, self.tracer, self.late = rule_of(tracer), tracer, None
+        if own := deciding(tracer):
+            self.tracer, self.late = own[0], Late(*own)
 
     def begin(
         self, parent: SpanContext | int, named: Named, links: Sequence[Link] = ()
@@ -64,15 +73,42 @@ class Tracing:
             named: Its name and attributes.
             links: To what it is made of.
         """
-        if isinstance(parent, int):
-            context = _ROOT
-            if self._ids:
-                self._ids.trace_id = parent
-        else:
+        context = _ROOT
+        if not isinstance(parent, int):
             context = set_span_in_context(NonRecordingSpan(parent), _ROOT)
+        if self.late is None:
+            name, attributes = named
+            span = self.tracer.start_span(name, context, SpanKind.CONSUMER, attributes, links)
+            return span if span.is_recording() else None
+        if isinstance(parent, int):
+            parent = SpanContext(parent, 1, is_remote=False, trace_flags=_FLAGS)
+        given = named[0], context, SpanKind.CONSUMER, named[1]
+        return self._note(parent, self.late, given, links)
+
+    def follow(self, parent: Span, context: Context, named: Named) -> Span:
+        """Begin the span of what is sent; `context` holds the parent."""
         name, attributes = named
-        span = self.tracer.start_span(name, context, SpanKind.CONSUMER, attributes, links)
-        return span if span.is_recording() else None
+        if self.late is None:
+            return self.tracer.start_span(name, context, SpanKind.PRODUCER, attributes)
+        given = name, context, SpanKind.PRODUCER, attributes
+        return self._note(parent.get_span_context(), self.late, given)
+
+    def _note(
+        self,
+        parent: SpanContext,
+        late: Late,
+        given: Given,
+        links: Sequence[Link] = (),
+    ) -> Span:
+        flags = TraceFlags(parent.trace_flags | TraceFlags.SAMPLED)
+        own = SpanContext(
+            parent.trace_id,
+            getrandbits(64) or 1,
+            is_remote=False,
+            trace_flags=flags,
+            trace_state=parent.trace_state,
+        )
+        return LateSpan(own, late, given, links)
 
 
 @dataclass(slots=True, eq=False)
@@ -150,13 +186,14 @@ class Book:
         for trace in list(self.traces.values()):
             if trace.span.is_recording():
                 self.end(trace, GIVEN_BACK)
+        if late := self.tracing.late:
+            late.make()
 
     # --- what is sent ---
 
     def send(self, trace: Trace, key: str, named: Named, headers: Headers) -> Headers:
         """Begin a send, and return headers that name it; `key` is the id of what is sent."""
-        name, attributes = named
-        span = self.tracing.tracer.start_span(name, trace.context, SpanKind.PRODUCER, attributes)
+        span = self.tracing.follow(trace.span, trace.context, named)
         self._end_send(key, GIVEN_BACK)
         self._sending[key] = _Sending(span)
         trace.sends.append(key)

@@ -15,10 +15,10 @@ from random import getrandbits, randrange
 from typing import Final, TypeAlias
 
 from opentelemetry.sdk.trace import Tracer as SdkTracer
-from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, TraceIdRatioBased
 from opentelemetry.trace import SpanContext, TraceFlags, Tracer, TraceState
 
+from gateway_lab.gateway.telemetry_late import ChosenIds
 from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
 
@@ -120,40 +120,16 @@ def rule_of(tracer: Tracer) -> Rule | AskEach:
     return AskEach()
 
 
-class ChosenIds(IdGenerator):
-    """Gives the SDK the ids of traces that were chosen here.
+def deciding(tracer: Tracer) -> tuple[Tracer, ChosenIds] | None:
+    """Return a tracer of our own that begins what was chosen here, with chosen ids.
 
-    Attributes:
-        trace_id: Of the next trace.
+    None: it is not the SDK's, or its sampler has to be asked.
     """
-
-    def __init__(self, ids: IdGenerator) -> None:
-        self._ids, self.trace_id = ids, 0
-
-    def generate_span_id(self) -> int:
-        """Return the id of a span."""
-        return self._ids.generate_span_id()
-
-    def generate_trace_id(self) -> int:
-        """Return the id that was chosen."""
-        return self.trace_id
-
-    def is_trace_id_random(self) -> bool:
-        """Say what W3C asks for: the lower 7 bytes are as random as a sampled trace's can be."""
-        return True
-
-
-def deciding(tracer: Tracer) -> tuple[Tracer, ChosenIds | None]:
-    """Return a tracer of our own that begins what was chosen here, in traces with chosen ids.
-
-    None: it is not the SDK's, and decides by itself.
-    """
-    if not isinstance(tracer, SdkTracer):
-        return tracer, None
+    if not isinstance(tracer, SdkTracer) or not isinstance(rule_of(tracer), Rule):
+        return None
     own = copy.copy(tracer)
+    own.sampler = ALWAYS_ON
     ids = own.id_generator = ChosenIds(tracer.id_generator)
-    if isinstance(rule_of(tracer), Rule):
-        own.sampler = ALWAYS_ON
     return own, ids
 
 

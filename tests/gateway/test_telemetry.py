@@ -6,13 +6,22 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from time import time_ns
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    AlwaysRecordSampler,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+)
 from opentelemetry.semconv._incubating.attributes import messaging_attributes as conventions
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel
@@ -55,6 +64,16 @@ pytestmark = pytest.mark.anyio
 
 HANDLED = SHOP.replace("event: Order}", "event: Order, handler: {returns: Order}}")
 PRIVATE = SHOP.replace("tenant: {type: string}", "tenant: {type: string, x-private: true}")
+
+
+class Refusing(Sampler):
+    """Samples nothing, and does not say so before."""
+
+    def should_sample(self, *_: Any, **__: Any) -> SamplingResult:
+        return SamplingResult(Decision.DROP)
+
+    def get_description(self) -> str:
+        return "Refusing"
 
 
 class Order(BaseModel):
@@ -254,6 +273,41 @@ async def test_a_gateway_can_follow_traces_and_begin_none() -> None:
         sorted(map(str, (header(e, "traceparent") for e in shop.fetch("there", "big"))))[1]
         == "None"
     )
+
+
+async def test_a_sampler_of_another_kind_decides_by_itself() -> None:
+    """Its spans are made at once, and the tree is the same."""
+    seen, shop = Seen(AlwaysRecordSampler(ALWAYS_ON)), Shop()
+    await run(shop, seen, [part_of(order(200, tenant="a"), SAMPLED), order(201)])
+    assert len(seen.named("process orders")) == 2
+    of_trace = [each for each in seen.spans if trace_of(each) == TRACE]
+    [process] = [each for each in of_trace if each.name == "process orders"]
+    sends = [each for each in of_trace if each is not process]
+    assert {parent_of(each) for each in sends} == {id_of(process)}
+    assert parent_of(process) == PARENT
+    [arrived] = shop.fetch("here", "tenant.a")
+    assert header(arrived, "traceparent") in {f"00-{TRACE}-{id_of(each)}-01" for each in sends}
+
+
+async def test_what_another_sampler_does_not_want_passes_as_it_came() -> None:
+    seen, shop = Seen(Refusing()), Shop()
+    await run(shop, seen, [order(200)])
+    assert not seen.spans
+    [arrived] = shop.fetch("there", "big")
+    assert header(arrived, "traceparent") is None
+
+
+async def test_spans_have_the_times_at_which_it_happened(seen: Seen, faults: Faults) -> None:
+    answers = iter([RETRYABLE])
+    faults.judge["there"] = lambda _: next(answers, None)
+    begun = time_ns()
+    await run(Shop(), seen, [order(200)])
+    process, send = seen.one("process orders"), seen.one("send big")
+    [event] = send.events
+    times = [process.start_time, send.start_time, event.timestamp, send.end_time, process.end_time]
+    assert times == sorted(times, key=lambda time: time or 0)
+    assert begun < (times[0] or 0)
+    assert (times[-1] or 0) < time_ns()
 
 
 # --- handlers ---

@@ -99,18 +99,21 @@ def test_a_sampler_of_another_kind_is_asked_each_time() -> None:
     assert isinstance(found.root(), int)
 
 
-def test_a_tracer_that_is_not_the_sdks_keeps_its_ids() -> None:
+def test_a_tracer_that_is_not_the_sdks_decides_by_itself() -> None:
     tracer = NoOpTracer()
-    assert deciding(tracer) == (tracer, None)
+    assert deciding(tracer) is None
     assert isinstance(rule_of(tracer), AskEach)
 
 
 def test_only_our_own_tracer_is_changed() -> None:
     tracer = TracerProvider(ALWAYS_OFF, shutdown_on_exit=False).get_tracer("t")
-    own, ids = deciding(tracer)
-    assert ids is not None
-    ids.trace_id = 7
-    assert own.start_span("a", Context()).get_span_context().trace_id == 7
+    found = deciding(tracer)
+    assert found is not None
+    own, ids = found
+    ids.trace_id, ids.span_id = 7, 8
+    context = own.start_span("a", Context()).get_span_context()
+    assert (context.trace_id, context.span_id) == (7, 8)
+    assert own.start_span("b", Context()).get_span_context().span_id != 8
     assert not tracer.start_span("a", Context()).is_recording()
 
 
