@@ -65,15 +65,11 @@ async def test_a_message_that_ends_its_process_is_a_dead_letter_after_five_ends(
     await client.create([f"{name}-{each}" for each in ("in", "out", "dead")])
     await client.publish(f"{name}-in", _messages())
     command = [sys.executable, "-m", "tests.gateway.crashing_child", str(config)]
-    delivered: set[int] = set()
     with subprocess.Popen(  # noqa: ASYNC220
         command, env=environ, stdout=subprocess.PIPE, start_new_session=True
     ) as child:
         try:
-            async with asyncio.timeout(3 * LIMIT_S):
-                while len(delivered) < NUMBER - 1 or not await client.count(f"{name}-dead"):
-                    found = await client.fetch([f"{name}-out"])
-                    delivered |= {number_of(each) - 1_000 for each in found[f"{name}-out"]}
+            delivered = await _delivered(client, name)
             child.send_signal(signal.SIGTERM)
             told, _ = await asyncio.to_thread(child.communicate, timeout=LIMIT_S)
         finally:
@@ -88,6 +84,16 @@ async def test_a_message_that_ends_its_process_is_a_dead_letter_after_five_ends(
         f"crashed_process: pay {was} at work on it when a process died, 5 times"
     )
     assert header(letter, "x-gw-dlq-attempts") == "5"
+
+
+async def _delivered(client: Fresh, name: str) -> set[int]:
+    """Wait until all others are delivered and there is a letter; return what is delivered."""
+    delivered: set[int] = set()
+    async with asyncio.timeout(3 * LIMIT_S):
+        while len(delivered) < NUMBER - 1 or not await client.count(f"{name}-dead"):
+            found = await client.fetch([f"{name}-out"])
+            delivered |= {number_of(each) - 1_000 for each in found[f"{name}-out"]}
+    return delivered
 
 
 def _messages() -> list[Message]:
