@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway_lab.offline import progress
 from gateway_lab.offline.progress import SHOWN_FROM, advance, told, watched
 
 
@@ -44,3 +45,15 @@ def test_work_is_done_only_as_it_is_asked_for() -> None:
     answers = iter(["a", "b"])
     assert next(iter(watched(answers, [1, SHOWN_FROM], "replay"))) == "a"
     assert next(answers) == "b"
+
+
+def test_slow_work_is_shown_once_it_has_taken_a_while(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_INTERACTIVE", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    assert list(watched(["a", "b"], [1, 1], "handlers")) == ["a", "b"]
+    monkeypatch.setattr(progress, "SLOW_FROM_S", 0.0)
+    assert capsys.readouterr().err == ""
+    assert list(watched(["a", "b"], [1, 1], "handlers", is_slow=True)) == ["a", "b"]
+    assert "handlers" in capsys.readouterr().err
