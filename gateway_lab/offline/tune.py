@@ -25,6 +25,7 @@ from gateway_lab.offline.latency import Arrivals, Timing
 from gateway_lab.offline.objective import MEASURES, read_objective
 from gateway_lab.offline.progress import watched
 from gateway_lab.offline.run import replay
+from gateway_lab.offline.summary import Replay
 from gateway_lab.offline.tasks import make_run
 from gateway_lab.offline.tuning import Tuning
 from gateway_lab.routing.rehearsal import GivenHandlers
@@ -63,7 +64,8 @@ def tune(  # noqa: PLR0913 - all but four are rarely given
             Measures are the columns of `Tuning.frame`; `latency` is short for `latency_p99`.
         cost: What a transaction and a row cost; `gl.measure_store(url)` measures it.
         sources: As for `replay`.
-        handlers: As for `replay`; they run once for each combination of settings and retries.
+        handlers: As for `replay`; they run again where a point changes something for them, as
+            another number of attempts does.
 
     Raises:
         ReplayError: The grid names what cannot be tuned, is empty or too large, or a value cannot
@@ -111,12 +113,21 @@ class Trial:
         return tuple(item for item in point.items() if item[0].startswith(heads))
 
     def _deliveries(self, config: GatewayConfig) -> dict[str, float]:
-        told = {"sources": self.sources, "handlers": self.handlers}
-        compared = diff(self.config, config, self.capture, **told)  # type: ignore[arg-type]
+        handlers = self._handled()
+        compared = diff(self.config, config, self.capture, sources=self.sources, handlers=handlers)
         moved = sum(n for way, n in compared.ways.items() if way.change is not Change.SAME)
-        books = replay(config, self.capture, **told).books()  # type: ignore[arg-type]
+        books = self._replayed(config, handlers).books()
         letters = sum(each.dead_lettered for each in books.targets)
         return {"moved": moved, "moved_share": compared.moved_share, "letters": letters}
+
+    def _handled(self) -> GivenHandlers | None:
+        """Return what handlers made of the capture with what runs today; None: there are none."""
+        if self.handlers is None:
+            return None
+        return self._once("handled", lambda: self._replayed(self.config, self.handlers).handlers)
+
+    def _replayed(self, config: GatewayConfig, handlers: GivenHandlers | None) -> Replay:
+        return replay(config, self.capture, sources=self.sources, handlers=handlers)
 
     # --- batches ---
 
@@ -137,7 +148,7 @@ class Trial:
     def _arrivals(self, name: str) -> Arrivals:
         def make() -> Arrivals:
             run, _ = make_run(
-                self.config, self.capture, sources=self.sources, handlers=self.handlers
+                self.config, self.capture, sources=self.sources, handlers=self._handled()
             )
             return Arrivals(run, run.plan.batches[name])
 

@@ -337,3 +337,19 @@ def test_letters_of_handlers_are_counted_where_their_functions_run(
     assert tuning.frame["letters"].to_list() == [1, 1, 1]
     assert tuning.frame["retry_wait"].to_list() == pytest.approx([0.6, 0, 0.2])
     assert tries[3] > tries[1]
+
+
+def test_batches_behind_a_handler_are_of_what_it_returned(capture_of: MakeCapture) -> None:
+    batch = "batches: {load: {source: payments, size: 2, every: 1m, aggregates: {n: sum(n)}, to: [paid]}}"
+    config = gl.parse_config(f"{PAYMENTS}{batch}\n")
+    gateway, ran = gl.Gateway(config), list[int]()
+
+    @gateway.handler("payments")
+    def pay(event: dict[str, Any]) -> dict[str, Any] | None:
+        ran.append(event["n"])
+        return event if event["n"] % 2 else None
+
+    messages = capture_of(*(message({"n": n}, channel="payments") for n in range(6)))
+    tuning = gl.tune(config, messages, {"batches.load.size": [1, 3]}, "batches", handlers=gateway)
+    assert tuning.frame["batches"].to_list() == [2, 3, 1]
+    assert ran == list(range(6))
