@@ -16,7 +16,7 @@ from tests.browser.jupyter import Lab, jupyter_lab, opening
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-MARGIN = 2
+MARGIN = 0
 VIEW = {"width": 1180, "height": 2400}
 
 
@@ -36,6 +36,7 @@ def _count(designer: Locator) -> list[Locator]:
     rule.fill("priority in ('critical', 'high') and payload.amount > 1000")
     rule.press("Enter")
     expect(designer.get_by_role("status")).to_have_text("route by_priority/critical: when")
+    expect(designer.locator("tr[data-route=critical] .gl-problem")).not_to_be_empty()
     return [designer.locator("section[data-router=by_priority]")]
 
 
