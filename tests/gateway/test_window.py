@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway_lab.brokers.contract import Batch
-from gateway_lab.gateway.window import Held, Window
+from gateway_lab.gateway import window as window_file
+from gateway_lab.gateway.window import MANY, Held, Window
 from gateway_lab.messages.message import Message
 
 RECEIVED = datetime(2026, 3, 2, tzinfo=UTC)
@@ -30,3 +31,27 @@ async def test_a_window_that_two_readers_overfilled_has_no_room_until_a_batch_is
     first.unsettled = 0
     window.advance()
     assert await window.room() == 3
+
+
+async def test_with_many_in_hand_reading_goes_on_once_something_is_settled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(window_file, "PACE_S", 3_600)
+    window = Window()
+    first, second = held(0, MANY - 1), held(0, 1)
+    window.add(first)
+    assert await window.room() > 0
+    window.add(second)
+    reading = asyncio.create_task(window.room())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not reading.done()
+    second.unsettled = 0
+    window.advance()
+    assert await reading > 0
+
+
+async def test_a_target_that_stalls_keeps_nobody_from_reading_until_the_window_is_full() -> None:
+    window = Window()
+    window.add(held(0, MANY))
+    assert await window.room() > 0
