@@ -384,11 +384,11 @@ def _leave(task: asyncio.Task[None]) -> None:
     asyncio._unregister_task(task)  # noqa: SLF001 - documented for those that make tasks
 
 
-def _blocked(frame: FrameType) -> str:
-    """Count it, and name the handler that is under way in `_try`."""
+def _blocked(frame: FrameType) -> tuple[str, str]:
+    """Count it, and name the handler that is under way in `_try`, and its source."""
     lanes, job = frame.f_locals["self"], frame.f_locals["job"]
     lanes._counters.blocked += 1  # noqa: SLF001 - it is ours
-    return str(job.handling.name)
+    return job.handling.name, job.handling.source
 
 
 def _job(frame: FrameType) -> object:

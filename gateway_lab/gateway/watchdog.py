@@ -33,12 +33,12 @@ class Caller:
     Attributes:
         code: It is looked for among the frames of a loop that gives no sign of life.
         job: Given its frame, returns what it is at, the same object as long as it is.
-        blame: Given its frame, counts the blockage and names the handler.
+        blame: Given its frame, counts the blockage and names the handler and its source.
     """
 
     code: CodeType
     job: Callable[[FrameType], object]
-    blame: Callable[[FrameType], str]
+    blame: Callable[[FrameType], tuple[str, str]]
 
 
 class Watchdog(threading.Thread):
@@ -77,7 +77,7 @@ class Watchdog(threading.Thread):
             if found is not job:
                 job, since = found, time.monotonic()
             elif stack and time.monotonic() - since >= BLOCKED_S:
-                self._tell(self._caller.blame(stack[0]), stack[1:])
+                self._tell(*self._caller.blame(stack[0]), stack[1:])
                 since = time.monotonic()
 
     def _stack(self) -> list[FrameType]:
@@ -89,18 +89,25 @@ class Watchdog(threading.Thread):
             return []
         return stack[codes.index(self._caller.code) :: -1]
 
-    def _tell(self, handler: str, stack: list[FrameType]) -> None:
+    def _tell(self, handler: str, source: str, stack: list[FrameType]) -> None:
         """Say it and where, once: how often is in the books."""
         if handler in self._told:
             return
         self._told.add(handler)
-        where = " < ".join(_place(each) for each in reversed(stack))
+        theirs = [each for each in reversed(stack) if not _is_between(each)]
+        where = " < ".join(map(_place, theirs))
         _LOG.error(
             "the handler %s blocks the event loop: nothing else moves; await what it waits for, "
             "or write it as a plain function",
             handler,
-            extra={"reason": where},
+            extra={"source": source, "reason": where},
         )
+
+
+def _is_between(frame: FrameType) -> bool:
+    """Say whether code only calls what users wrote."""
+    name = str(frame.f_globals.get("__name__", ""))
+    return name.startswith(("gateway_lab.gateway.", "fast_depends.", "faststream."))
 
 
 def _place(frame: FrameType) -> str:

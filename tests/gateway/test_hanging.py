@@ -200,7 +200,10 @@ async def test_a_handler_that_blocks_the_event_loop_is_named_with_the_place(
         "the handler busy blocks the event loop: nothing else moves; await what it waits for, or "
         "write it as a plain function"
     )
-    assert f"busy ({__file__}:" in str(told.__dict__["reason"])
+    reason = str(told.__dict__["reason"])
+    assert reason.startswith(f"block ({__file__}:")
+    assert reason.split(" < ")[1].startswith(f"busy ({__file__}:")
+    assert told.__dict__["source"] == "orders"
 
 
 DEAF = """
