@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -119,9 +120,9 @@ class Designer(anywidget.AnyWidget):
             "release": self._release,
             "write": self._write,
         }
-        self._later = Later(self._rest, self._take)
-        self._opening = Later(self._count, self._widen)
-        self._opening.lock = self._later.lock
+        self._lock = threading.RLock()
+        self._later = Later(self._rest, self._take, self._lock)
+        self._opening = Later(self._count, self._widen, self._lock)
         self._is_open = False
         self._drawn: Replay | None = None
         self._bars: tuple[Replay, Any] | None = None
@@ -138,7 +139,7 @@ class Designer(anywidget.AnyWidget):
     @config.setter
     def config(self, config: GatewayConfig) -> None:
         require_config(config)
-        with self._later.lock:
+        with self._lock:
             self.draft.config = config
             self._show()
 
@@ -159,7 +160,7 @@ class Designer(anywidget.AnyWidget):
 
     @window.setter
     def window(self, window: tuple[datetime | str, datetime | str] | None) -> None:
-        with self._later.lock:
+        with self._lock:
             self.draft.window = window
             self._show()
 
@@ -170,13 +171,13 @@ class Designer(anywidget.AnyWidget):
 
     def undo(self) -> None:
         """Go back a step."""
-        with self._later.lock:
+        with self._lock:
             self.draft.undo()
             self._show()
 
     def redo(self) -> None:
         """Go forward a step."""
-        with self._later.lock:
+        with self._lock:
             self.draft.redo()
             self._show()
 
@@ -195,7 +196,7 @@ class Designer(anywidget.AnyWidget):
             ConfigError: The config has an error, the file was changed meanwhile, or it cannot be
                 written.
         """
-        with self._later.lock:
+        with self._lock:
             written = self.draft.write(path, replace=replace)
             self._show()
         return written
@@ -291,7 +292,7 @@ class Designer(anywidget.AnyWidget):
 
     def hear(self, content: Mapping[str, Any]) -> None:
         """Do what a view asks for; what cannot be is told, never raised."""
-        with self._later.lock, told():
+        with self._lock, told():
             self.status = {**_QUIET, "busy": _BUSY.get(content.get("do", ""), "counting")}
             try:
                 self._do(dict(content))

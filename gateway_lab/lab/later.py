@@ -26,15 +26,19 @@ class Later:
     """
 
     def __init__(
-        self, answers: Callable[[], Answers], take: Callable[[Mapping[str, Any]], None]
+        self,
+        answers: Callable[[], Answers],
+        take: Callable[[Mapping[str, Any]], None],
+        lock: threading.RLock,
     ) -> None:
         """Prepare.
 
         Args:
             answers: Begins to answer, about things as they are then.
             take: Puts an answer in place.
+            lock: Shared by all that change the same things.
         """
-        self.lock = threading.RLock()
+        self.lock = lock
         self._answers, self._take = answers, take
         self._turn, self._is_under_way = 0, False
         self._loop: asyncio.AbstractEventLoop | None = None
