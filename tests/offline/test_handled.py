@@ -458,6 +458,37 @@ def test_a_window_of_time_narrows_down_what_was_handled(
     assert seen == list(range(6))
 
 
+def test_two_sources_of_one_channel_have_a_handler_each(capture_of: MakeCapture) -> None:
+    config = parse_config(
+        CONFIG.replace(
+            "  plain:",
+            "  again: {broker: stream, channel: wishes, event: Wish, handler: {returns: User}}\n  plain:",
+        ).replace("as_it_is: {source: plain", "as_it_is: {source: again")
+    )
+    gateway, seen = Gateway(config), []
+
+    @gateway.handler("wishes")
+    async def create(event: Wish) -> dict[str, Any]:
+        seen.append(("create", event.n))
+        return user(event)
+
+    @gateway.handler("again")
+    async def copy(event: Wish) -> dict[str, Any]:
+        seen.append(("copy", event.n))
+        return {"id": -event.n}
+
+    result = replay(config, capture_of(wish(1), wish(2)), handlers=gateway)
+    assert seen == [("create", 1), ("copy", 1), ("create", 2), ("copy", 2)]
+    assert result.books().sources == {"wishes": 2, "again": 2, "plain": 0}
+    shown = result.sample(9, outcome="delivered").sort("seq", "source")
+    assert shown.select("source", "target", "body").rows() == [
+        ("again", "kept", '{"id":-1}'),
+        ("wishes", "all", '{"id":1,"big":false}'),
+        ("again", "kept", '{"id":-2}'),
+        ("wishes", "all", '{"id":2,"big":false}'),
+    ]
+
+
 # --- large captures ---
 
 
