@@ -131,14 +131,14 @@ AGAIN = f"{NAME}-again"
 ONE = f"""
 gateway_lab: 1
 name: {AGAIN}
-brokers: {{kafka: kafka}}
+brokers: {{here: redis}}
 events:
   Order: {{type: object, required: [n], properties: {{n: {{type: integer}}}}}}
 sources:
-  orders: {{broker: kafka, channel: {AGAIN}-in, event: Order, handler: {{returns: Order}}}}
+  orders: {{broker: here, channel: {AGAIN}-in, event: Order, handler: {{returns: Order}}}}
 targets:
-  big: {{broker: kafka, channel: {AGAIN}-big}}
-  small: {{broker: kafka, channel: {AGAIN}-small}}
+  big: {{broker: here, channel: {AGAIN}-big}}
+  small: {{broker: here, channel: {AGAIN}-small}}
 routers:
   size:
     source: orders
@@ -146,17 +146,15 @@ routers:
     routes: [{{name: big, when: n >= 100, to: [big]}}]
     unmatched: [small]
 retry: {{attempts: 2, initial: 1ms}}
-dead_letter: {{broker: kafka, channel: {AGAIN}-dead}}
+dead_letter: {{broker: here, channel: {AGAIN}-dead}}
 """
 
 
 async def test_a_letter_of_a_handler_enters_again_at_the_handler_and_the_routers(
-    kafka_server: KafkaServer,
+    redis_server: RedisServer,
 ) -> None:
-    client, environ = (
-        Fresh("kafka", kafka_server.url),
-        {"GATEWAY_BROKER_KAFKA_URL": kafka_server.url},
-    )
+    client = Fresh("redis", redis_server.url)
+    environ = {"GATEWAY_BROKER_HERE_URL": redis_server.url}
     config = parse_config(ONE)
     gateway = Gateway(config, environ=environ, create_channels=True)
     is_away = [True]
@@ -187,6 +185,6 @@ async def test_a_letter_of_a_handler_enters_again_at_the_handler_and_the_routers
         assert again.delivered == 3
         await until(lambda: gateway.stats().sources[0].settled >= 9)
     assert (await found("small"), await found("big")) == ([0, 50], [100, 150, 200, 250])
-    assert await found("dead") == [1, 3, 5]  # Kafka keeps them; their group has read them
+    assert await found("dead") == [1, 3, 5]  # a stream keeps them; their group has read them
     done = await redrive(config, Wish(to_source=True, wait_s=2), environ)
     assert done.delivered == 0
