@@ -56,7 +56,10 @@ def told(letter: Outgoing, name: str) -> bytes | None:
 def read(written: Outgoing) -> tuple[Letter, Reopened]:
     """What comes back of a letter that was stored."""
     raw = Message(
-        body=written.body, key=written.key, headers=written.headers, received=datetime.now(UTC)
+        body=written.body,
+        key=written.key,
+        headers=tuple(written.headers),
+        received=datetime.now(UTC),
     )
     found = read_letter(raw)
     assert found is not None

@@ -6,6 +6,7 @@ import gc
 import pytest
 
 from gateway_lab.brokers.contract import Batch, BrokerError, Source
+from gateway_lab.brokers.wrapped import WrappedSource
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError
 from gateway_lab.gateway.counters import State
@@ -216,16 +217,15 @@ async def test_two_gateways_each_get_all_messages_of_a_channel() -> None:
     assert shop.numbers("there", "small") == [1, 1]
 
 
-class Tap:
-    """A source around a source."""
+class Tap(WrappedSource):
+    """Notes what is read."""
 
     def __init__(self, source: Source, tapped: list[Message]) -> None:
-        self._source, self._tapped = source, tapped
-        self.settle, self.give_back, self.close = source.settle, source.give_back, source.close
-        self.lost = 0
+        super().__init__(source)
+        self._tapped = tapped
 
     async def read(self, limit: int) -> Batch:
-        batch = await self._source.read(limit)
+        batch = await super().read(limit)
         self._tapped += batch.messages
         return batch
 
