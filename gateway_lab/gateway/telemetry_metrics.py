@@ -155,7 +155,8 @@ class _Instruments:
             ]
 
         make = {"counter": meter.create_observable_counter, "gauge": meter.create_observable_gauge}
-        make[kind](name, [callback], description=meaning)
+        unit = "{message}" if name in {CONSUMED, SENT} else ""  # the conventions name theirs
+        make[kind](name, [callback], unit, meaning)
 
     def _take(self) -> None:
         self.gateways = [each for each in self.gateways if each.stats() is not None]

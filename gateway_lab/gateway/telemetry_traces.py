@@ -86,7 +86,7 @@ class Traces(Watch):
         handling = means.handling and means.handling.around(version.around)
         return replace(
             means,
-            router=_TracedRouter(version.route),
+            router=version.router(),
             id_of=means.id_of if self._names_last else version.id_of,
             letters=_TracedLetters(version),
             handling=handling,
@@ -171,18 +171,23 @@ class _Version:
         self.new_id, self._letters = means.id_of, means.letters
         self._letter = letter_span(source.dead_letter) if source.dead_letter else None
         self._ways: dict[WayKey, tuple[str, Named]] = {}
-        self._traces, self._route = book.traces, means.router.route
+        self._traces, self._means = book.traces, means
 
     def id_of(self, message: Message) -> str:
         """Name a message; one that is traced has its name already, and another would be random."""
         trace = self._traces.get(id(message))
         return trace.id if trace and trace.id else self.new_id(message)
 
-    def route(self, message: Message) -> Routed:
-        """Decide a message; if it is traced, begin its sends."""
-        if id(message) not in self._traces:
-            return self._route(message)
-        return self.sends(self._traces[id(message)], self._route(message))
+    def router(self) -> _TracedRouter:
+        """Return what decides messages and, if they are traced, begins their sends."""
+        traces, decide, sends = self._traces, self._means.router.route, self.sends
+
+        def route(message: Message) -> Routed:  # a closure: most messages pay this and no more
+            if id(message) not in traces:
+                return decide(message)
+            return sends(traces[id(message)], decide(message))
+
+        return _TracedRouter(route)
 
     def sends(self, trace: Trace, routed: Routed) -> Routed:
         """Begin a send with each delivery; without any, the message's span says what was decided."""
