@@ -1,13 +1,14 @@
 """Begins with care, behind handlers, what may have ended a process.
 
 A process that dies leaves all that was under way, and nobody knows which message it died of. So
-what comes again runs apart from the rest: in small groups what was under way at one such end, alone
-what was at two or more. After `ENDS` of them it is not begun again: it is a dead letter.
+what comes again runs apart from the rest: in groups what was under way at one such end, alone what
+was at two or more. After `ENDS` of them it is not begun again: it is a dead letter.
 
 Where the broker counts (NATS, Redis, quorum queues), each delivery counts as an end, clean or not,
-and those that waited behind the culprit have come as often as it. They all run alone, in order, so
-the culprit is the first of them at the next start: only that one is condemned, once in the life of
-a process.
+and a whole window has come as often as the culprit. So groups shrink more slowly, else two
+restarts would leave slow handlers nothing but to work one by one. In the end they all run alone, in
+order, so the culprit is the first of them at the next start: only that one is condemned, once in
+the life of a process.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from gateway_lab.gateway.window import Held, Window
 
 ENDS: Final = 5
 """Unclean ends of a process after which a message is not begun again."""
+
+_BEGUN: Final = (HANDLERS_AT_ONCE, 1)
+_DELIVERED: Final = (HANDLERS_AT_ONCE, 16, 4, 1)
+"""How many run together after one end, two ends, and so on, where starts or deliveries count."""
 
 
 class Careful:
@@ -60,7 +65,8 @@ class Careful:
             self._window.add(held)
             self._begin(held)
             return
-        parts = [Held(number, part) for part in _parts(batch)]
+        sizes = _BEGUN if self._source.starts else _DELIVERED
+        parts = [Held(number, part) for part in _parts(batch, sizes)]
         for part in parts:
             part.waiting = part.unsettled
             self._window.add(part)
@@ -100,17 +106,17 @@ class Careful:
         return True
 
 
-def _parts(batch: Batch) -> Iterator[Batch]:
+def _parts(batch: Batch, sizes: Sequence[int]) -> Iterator[Batch]:
     """Part a batch, in its order, into what may be under way together."""
 
     def kind(index: int) -> int:
-        return min(batch.attempts[index], 2)
+        return min(batch.attempts[index], len(sizes))
 
-    sizes = (len(batch.messages), HANDLERS_AT_ONCE, 1)
-    for of_kind, indexes in groupby(range(len(batch.messages)), kind):
-        together = list(indexes)
-        for start in range(0, len(together), sizes[of_kind]):
-            yield _some(batch, together[start : start + sizes[of_kind]])
+    for ends, indexes in groupby(range(len(batch.messages)), kind):
+        alike = list(indexes)
+        together = sizes[ends - 1] if ends else len(alike)
+        for start in range(0, len(alike), together):
+            yield _some(batch, alike[start : start + together])
 
 
 def _some(batch: Batch, indexes: Sequence[int]) -> Batch:

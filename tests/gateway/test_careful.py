@@ -84,23 +84,45 @@ class Noted(HandledShop):
         self.made = Gateway(self.config, environ=self.environ, wrap=wrap)
 
 
-async def test_what_was_under_way_at_two_ends_runs_alone() -> None:
-    shop, under_way, seen = HandledShop(), set[int](), list[int]()
+@pytest.mark.parametrize(("ends", "together"), [(1, 64), (2, 16), (3, 4), (4, 1), (5, 1)])
+async def test_the_more_often_it_was_delivered_the_fewer_run_beside_it(
+    ends: int, together: int
+) -> None:
+    shop, under_way, most = HandledShop(), set[int](), list[int]()
+
+    @shop.made.handler("orders")
+    async def handle(event: Order) -> Order:
+        under_way.add(event.n)
+        most.append(len(under_way))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        under_way.discard(event.n)
+        return event
+
+    shop.publish([order(n, key=f"k{n}") for n in range(40)])
+    await die(shop, ends)
+    await run(shop, 40)
+    assert max(most) <= together
+    assert len(most) == 40 - len(shop.letters())
+
+
+async def test_where_starts_are_kept_what_was_begun_at_two_ends_runs_alone() -> None:
+    shop = Noted({n: [2, 0] for n in range(5)})
+    under_way, seen = set[int](), list[int]()
 
     @shop.made.handler("orders")
     async def handle(event: Order) -> Order:
         assert not under_way
         under_way.add(event.n)
         await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        seen.append(event.n)
         under_way.discard(event.n)
+        seen.append(event.n)
         return event
 
-    shop.publish([order(n, key=f"k{n}") for n in range(20)])
-    await die(shop, 2)
-    await run(shop, 20)
-    assert sorted(seen) == list(range(20))
+    shop.publish([order(n, key="a") for n in range(5)])
+    await run(shop, 5)
+    assert seen == [0, 1, 2, 3, 4]
+    assert shop.keeping[0].calls == ["guard", *["begin 1"] * 5]
 
 
 async def test_what_was_under_way_at_one_end_runs_in_groups_and_not_beside_what_is_new() -> None:
@@ -277,3 +299,18 @@ async def test_a_source_whose_target_stands_still_holds_up_no_other_that_runs_ap
             assert sorted(seen) == [1, 2, 3]
             faults.stalled.clear()
             await until(settled(gateway, 3))
+
+
+async def test_what_is_new_waits_for_nothing_that_comes_behind_it() -> None:
+    shop = Noted({n: [n % 2, 0] for n in range(64)})
+    seen: list[int] = []
+
+    @shop.made.handler("orders")
+    async def handle(event: Order) -> Order:
+        seen.append(event.n)
+        return event
+
+    shop.publish([order(n, key="a") for n in range(64)])
+    await run(shop, 64)
+    assert seen == list(range(64))
+    assert shop.keeping[0].calls == ["guard", *["begin 1"] * 32]
