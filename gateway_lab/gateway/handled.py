@@ -29,11 +29,13 @@ class TryAgain(Exception):  # noqa: N818 - it is a wish, and no error
     Attributes:
         reason: What goes into the dead letter after the last try.
         delay: Seconds until the next try; None: as the config says.
+        told: What else its line in the log says: the span that it happened in.
     """
 
     def __init__(self, reason: str, delay: float | None = None) -> None:
         super().__init__(reason)
         self.reason, self.delay = reason, delay
+        self.told: dict[str, str] = {}
 
 
 class Refused(Exception):  # noqa: N818 - likewise

@@ -338,7 +338,7 @@ class HandlerLanes:
             job.handling.name,
             job.tries,
             job.attempts,
-            extra={"source": self._source, "reason": place},
+            extra={"source": self._source, "reason": place, **again.told},
         )
         if job.tries < job.attempts:
             self._counters.retried += 1

@@ -17,7 +17,8 @@ from opentelemetry.trace import (
 from gateway_lab.brokers.contract import Batch, Failure, Handle, Outgoing, Sink, Source
 from gateway_lab.brokers.wrapped import WrappedSource
 from gateway_lab.gateway.feed import Parcel
-from gateway_lab.gateway.handled import Call, Conclude
+from gateway_lab.gateway.handled import Call, Conclude, TryAgain
+from gateway_lab.gateway.log_lines import trace_of_here
 from gateway_lab.gateway.telemetry_book import GIVEN_BACK, Book, Trace
 from gateway_lab.gateway.telemetry_sampling import read_context
 from gateway_lab.gateway.telemetry_spans import FUNCTION, TRY, Attributes, fail
@@ -135,6 +136,8 @@ class TracedCall:
             routed = await self._call(message, id_, conclude)
         except BaseException as error:
             fail(span, type(error.__cause__ or error).__name__)
+            if isinstance(error, TryAgain):
+                error.told = trace_of_here()
             raise
         finally:
             contexts.detach(token)

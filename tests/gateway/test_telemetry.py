@@ -543,3 +543,17 @@ async def test_a_log_line_of_a_handler_names_trace_span_and_request(seen: Seen) 
         assert found == (TRACE, span, "r-1")
     [other] = [each for each in lines if each["message"] == "source orders is running"]
     assert not {"trace_id", "span_id", "request_id"} & other.keys()
+
+
+async def test_a_log_line_of_a_try_that_failed_names_its_span(seen: Seen) -> None:
+    lines: list[dict[str, str]] = []
+
+    async def handle(event: Order) -> Order:
+        raise LookupError(event.n)
+
+    shop = Shop(HANDLED.replace("initial: 1ms", "attempts: 2, initial: 1ms"))
+    with logging_to(lambda record: lines.append(line_of(record))):
+        await run(shop, seen, [part_of(order(200), SAMPLED)], handled(shop, handle))
+    failed = [each for each in lines if "failed, try" in each["message"]]
+    spans = [id_of(each) for each in seen.named("handle handle")]
+    assert [(each["trace_id"], each["span_id"]) for each in failed] == [(TRACE, s) for s in spans]
