@@ -6,7 +6,7 @@ import gc
 import sys
 from typing import Final
 
-YOUNG: Final = 50_000
+YOUNG: Final = 200_000
 """New objects before the garbage collector looks at them: messages in flight are no garbage."""
 
 
