@@ -110,13 +110,14 @@ class KafkaClient:
         ]
         consumer = self._consumer("nobody")
         consumer.assign(places)
-        ends = 0
-        while ends < len(places):
+        ended: set[tuple[str | None, int | None]] = set()  # an end may be told of again
+        while len(ended) < len(places):
             first = consumer.poll(LIMIT_S)
             assert first is not None, "Kafka does not answer"
             for message in (first, *consumer.consume(AT_ONCE, 0)):
                 if error := message.error():
-                    ends += error.code() == KafkaError._PARTITION_EOF
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        ended.add((message.topic(), message.partition()))
                 else:
                     fetched[message.topic() or ""].append(_of_kafka(message))
         consumer.close()
