@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
+from typing import TypeAlias
 
 import polars as pl
 
@@ -17,6 +19,9 @@ FEW_VALUES = 1 << 16
 
 FEW_COMBINATIONS = 1 << 22
 """Code ranges up to this size are renumbered through a table, larger ones through a join."""
+
+PACKED = 1 << 20
+"""Columns are numbered together while no more combinations than this are possible."""
 
 _SAMPLE = 20_000
 
@@ -89,6 +94,10 @@ def code_type(size: int) -> type[pl.UInt8 | pl.UInt16 | pl.UInt32]:
     return pl.UInt16 if size <= 1 << 16 else pl.UInt32
 
 
+Coded: TypeAlias = tuple[pl.Series, int]
+"""Codes, and the number that all are below."""
+
+
 @dataclass(frozen=True, slots=True)
 class Combined:
     """Rows and the distinct combinations of their codes.
@@ -102,25 +111,39 @@ class Combined:
     codes: tuple[pl.Series, ...]
 
 
-def combine(columns: Sequence[tuple[pl.Series, int]]) -> Combined:
+def combine(columns: Sequence[Coded]) -> Combined:
     """Number the distinct combinations of some columns of codes.
 
     Args:
         columns: At least one, all of a length: codes, and the number that all are below.
     """
     (index, size), *rest = columns
-    steps: list[tuple[pl.Series, pl.Series]] = []  # what each combination is made of: a shorter
-    for codes, width in rest:  # combination, and a code
-        packed = index.cast(pl.UInt64) * width + codes.cast(pl.UInt64)
-        index, keys = _renumber(packed, size * width)
-        steps.append((keys // width, (keys % width).cast(pl.UInt32)))
+    steps: list[tuple[pl.Series, list[int]]] = []  # what the keys of a step were packed of
+    while rest:
+        batch, rest = _together(rest, size)
+        packed, widths = index.cast(pl.UInt64), [width for _, width in batch]
+        for codes, width in batch:
+            packed = packed * width + codes.cast(pl.UInt64)
+        index, keys = _renumber(packed, size * prod(widths))
+        steps.append((keys, widths))
         size = len(keys)
     index, left = _renumber(index, size)
-    parts = []
-    for shorter, codes in reversed(steps):
-        parts.append(codes.gather(left))
-        left = shorter.gather(left)
+    parts: list[pl.Series] = []
+    for keys, widths in reversed(steps):
+        left = keys.gather(left)
+        for width in reversed(widths):
+            parts.append((left % width).cast(pl.UInt32))
+            left //= width
     return Combined(index, (left.cast(pl.UInt32), *reversed(parts)))
+
+
+def _together(columns: list[Coded], size: int) -> tuple[list[Coded], list[Coded]]:
+    """Take the next column, and further ones while few combinations are possible, from the rest."""
+    taken, possible = 1, size * columns[0][1]
+    while taken < len(columns) and possible * columns[taken][1] <= PACKED:
+        possible *= columns[taken][1]
+        taken += 1
+    return columns[:taken], columns[taken:]
 
 
 def _renumber(packed: pl.Series, size: int) -> tuple[pl.Series, pl.Series]:

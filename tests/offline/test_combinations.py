@@ -36,11 +36,15 @@ def test_minus_zero_stays_minus_zero() -> None:
 
 
 @pytest.mark.parametrize("few", [1, combinations.FEW_COMBINATIONS], ids=["join", "table"])
+@pytest.mark.parametrize("packed", [1, 20, combinations.PACKED])
 @given(rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1), st.integers(0, 6))))
-def test_every_row_finds_its_own_combination(few: int, rows: list[tuple[int, int, int]]) -> None:
+def test_every_row_finds_its_own_combination(
+    few: int, packed: int, rows: list[tuple[int, int, int]]
+) -> None:
     columns = [pl.Series([row[at] for row in rows], dtype=pl.UInt8) for at in range(3)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(combinations, "FEW_COMBINATIONS", few)
+        patch.setattr(combinations, "PACKED", packed)
         found = combine(list(zip(columns, (4, 2, 7), strict=True)))
     assert spread(found) == rows
     assert len(set(zip(*found.codes, strict=True))) == len(set(rows)) == len(found.codes[0])
