@@ -210,12 +210,15 @@ class ConsumerThread(threading.Thread):
         self.ahead = AHEAD
         for each in self._partitions.values():
             each.mark.is_guarded = True
-        self._commit()
 
     def _promise(self) -> None:
-        """Commit before messages are handed over that the last note did not speak of."""
-        if any(each.mark.end > each.promised for each in self._partitions.values()):
-            self._commit()
+        """Commit, before messages are handed over, a note that speaks of them."""
+        due = [each for each in self._partitions.values() if each.mark.end > each.promised]
+        if offsets := [tp for each in due for tp in each.uncommitted(self.ahead)]:
+            with suppress(KafkaException):  # a partition that went elsewhere, or the broker is away
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+                for each in due:
+                    each.promised = each.said
 
     def begin(self, reads: Sequence[Read], done: Callable[[], None]) -> None:
         """Count an end of each, and say so once the broker has it, or nobody can tell it."""
@@ -280,6 +283,7 @@ class ConsumerThread(threading.Thread):
             partition = self._partitions.get((each.topic, each.partition))
             if partition and error is None and each.error is None:
                 partition.committed = each.offset, each.metadata or ""
+                partition.promised = partition.said
 
     # --- partitions come and go ---
 
@@ -299,8 +303,6 @@ class ConsumerThread(threading.Thread):
         consumer.incremental_assign(starts)
         if self._is_paused:
             consumer.pause(starts)
-        if self.ahead:
-            self._commit()
 
     def _committed_offsets(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         answers = self._consumer.committed(partitions, timeout=_ASK_S)

@@ -30,7 +30,7 @@ class Partition:
 
     Attributes:
         committed: The offset and the note that the broker has; None before the first time.
-        promised: Up to which offset the last note speaks.
+        promised: Up to which offset the broker's note speaks, and `said` the last that was sent.
         place: Topic and number as its messages have them.
     """
 
@@ -39,6 +39,7 @@ class Partition:
     mark: Watermark
     committed: tuple[int, str] | None
     promised: int = 0
+    said: int = 0
     place: tuple[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,6 +48,6 @@ class Partition:
     def uncommitted(self, ahead: int = 0) -> list[TopicPartition]:
         """Return what the broker does not have yet; `ahead` as in `Watermark.note_ahead`."""
         position, note = self.mark.position, self.mark.note_ahead(ahead)
-        self.promised = self.mark.end + ahead
+        self.said = self.mark.end + ahead
         is_done = (position, note) == self.committed
         return [] if is_done else [TopicPartition(self.topic, self.number, position, note)]
