@@ -21,8 +21,9 @@ from tests.browser.chromium import Watched, browser_page
 READY_MS = 60_000
 """How long JupyterLab may take to show a notebook: a cold start on a busy machine needs 25 s."""
 
-TRIES = 12
-TRY_MS = 5_000
+TRIES = 6
+TRY_MS = 15_000
+"""After which keys were let go by; a page that was only slow would run the cell twice."""
 
 DESIGNER = ".gl-designer:not([data-old])"
 

@@ -31,6 +31,7 @@ def test_the_verbs_stand_in_the_order_of_use() -> None:
         "record",
         "redrive",
         "brokers",
+        "example",
     ]
 
 
