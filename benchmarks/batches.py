@@ -17,8 +17,8 @@ from benchmarks.table import ROUNDS, Figure, show
 from gateway_lab.brokers.contract import Batch
 from gateway_lab.config.compile import compile_plan
 from gateway_lab.config.load import read_config
-from gateway_lab.gateway.batch_writer import Member, Writer
-from gateway_lab.gateway.store import GUARDS, Table, open_store
+from gateway_lab.gateway.batching.writer import Member, Writer
+from gateway_lab.gateway.stores.store import GUARDS, Table, open_store
 from gateway_lab.gateway.window import Held
 from gateway_lab.messages.message import Message
 from gateway_lab.testing.postgres import PostgresServer

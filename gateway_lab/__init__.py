@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from gateway_lab.events.pydantic_model import event_type as event_type
     from gateway_lab.findings import Finding as Finding
     from gateway_lab.findings import Findings as Findings
-    from gateway_lab.gateway.asyncapi import asyncapi as asyncapi
+    from gateway_lab.gateway.asyncapi.document import asyncapi as asyncapi
     from gateway_lab.gateway.gateway import Gateway as Gateway
-    from gateway_lab.gateway.store_cost import measure_store as measure_store
-    from gateway_lab.gateway.telemetry import Telemetry as Telemetry
+    from gateway_lab.gateway.stores.cost import measure_store as measure_store
+    from gateway_lab.gateway.telemetry.telemetry import Telemetry as Telemetry
     from gateway_lab.lab import figures as figures
     from gateway_lab.lab import live as live
     from gateway_lab.lab.designer import Designer as Designer
@@ -80,10 +80,10 @@ _HOMES = {
     "RouteDiff": "offline.diff",
     "StoreCost": "batches.cost",
     "Tap": "recording.tap",
-    "Telemetry": "gateway.telemetry",
+    "Telemetry": "gateway.telemetry.telemetry",
     "Tuning": "offline.tuning",
     "Wish": "recording.redrive",
-    "asyncapi": "gateway.asyncapi",
+    "asyncapi": "gateway.asyncapi.document",
     "check": "offline.check",
     "check_expectations": "offline.expectations",
     "design": "lab.designer",
@@ -95,7 +95,7 @@ _HOMES = {
     "generate_traffic": "captures.generate",
     "infer_event_type": "captures.inference",
     "json_schema": "config.json_schema",
-    "measure_store": "gateway.store_cost",
+    "measure_store": "gateway.stores.cost",
     "parse_config": "config.load",
     "read_config": "config.load",
     "redrive": "recording.redrive",

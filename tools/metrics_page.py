@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gateway_lab.gateway.metrics import BUILD_INFO, CONFIG_INFO, METRICS, Metric
+from gateway_lab.gateway.health.metrics import BUILD_INFO, CONFIG_INFO, METRICS, Metric
 
 HEAD = """\
 # Health and metrics
 
-<!-- Made by `make docs` from gateway_lab/gateway/metrics.py; change that instead. -->
+<!-- Made by `make docs` from gateway_lab/gateway/health/metrics.py; change that instead. -->
 
 `gateway-lab run FILE --port 9100` answers on 127.0.0.1, to GET and HEAD:
 

@@ -58,6 +58,6 @@ def handlers_of(app: str) -> Gateway | None:
     """
     if not app:
         return None
-    from gateway_lab.gateway.app_gateway import find_gateway  # noqa: PLC0415 - not without --app
+    from gateway_lab.gateway.app.gateway import find_gateway  # noqa: PLC0415 - not without --app
 
     return find_gateway(app)

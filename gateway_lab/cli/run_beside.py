@@ -11,7 +11,7 @@ import gateway_lab as gl
 from gateway_lab.brokers.contract import Source
 from gateway_lab.cli.run_asked import Asked
 from gateway_lab.gateway.gateway import Wrap
-from gateway_lab.gateway.handling import Watcher
+from gateway_lab.gateway.handlers.handling import Watcher
 
 
 class Beside:

@@ -21,15 +21,15 @@ from gateway_lab.cli.run_logs import json_logs
 from gateway_lab.cli.run_table import LiveTable
 from gateway_lab.cli.worker import COMMAND
 from gateway_lab.errors import GatewayLabError
-from gateway_lab.gateway.app_gateway import AppGateway, find_gateway
+from gateway_lab.gateway.app.gateway import AppGateway, find_gateway
 from gateway_lab.gateway.counters import State, Stats
 from gateway_lab.gateway.gateway import Gateway
-from gateway_lab.gateway.health import Health
+from gateway_lab.gateway.health.health import Health
 from gateway_lab.gateway.log_lines import place_of
 from gateway_lab.gateway.reload import changes
-from gateway_lab.gateway.telemetry_export import Exports
+from gateway_lab.gateway.telemetry.export import Exports
 from gateway_lab.gateway.tuning import tune
-from gateway_lab.gateway.workers import Workers
+from gateway_lab.gateway.workers.workers import Workers
 
 _LOG: Final = logging.getLogger("gateway_lab.run")
 

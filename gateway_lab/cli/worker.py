@@ -10,8 +10,8 @@ from typing import Final
 
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.gateway.gateway import Wrap
-from gateway_lab.gateway.worker import serve
-from gateway_lab.gateway.worker_talk import Begin
+from gateway_lab.gateway.workers.talk import Begin
+from gateway_lab.gateway.workers.worker import serve
 from gateway_lab.messages.mask import show_private
 
 COMMAND: Final = (sys.executable, "-m", __spec__.name)

@@ -22,7 +22,7 @@ import gateway_lab as gl
 from gateway_lab.examples.live_run import LiveRun, message
 from gateway_lab.examples.stage import Stage
 from gateway_lab.examples.tables import delivered, letters
-from gateway_lab.gateway.middlewares import RequestId, RequestIdFilter, Timing
+from gateway_lab.gateway.handlers.middlewares import RequestId, RequestIdFilter, Timing
 
 
 class User(BaseModel):

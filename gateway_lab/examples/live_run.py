@@ -23,7 +23,7 @@ from gateway_lab.errors import GatewayLabError
 from gateway_lab.examples.stage import Stage
 from gateway_lab.gateway.counters import State
 from gateway_lab.gateway.gateway import Wrap
-from gateway_lab.gateway.handling import encode
+from gateway_lab.gateway.handlers.handling import encode
 from gateway_lab.protocols.registry import PROTOCOLS
 
 LIMIT_S: Final = 60.0

@@ -24,7 +24,7 @@ import gateway_lab as gl
 from gateway_lab.examples.live_run import LiveRun, message
 from gateway_lab.examples.stage import Stage
 from gateway_lab.examples.tables import delivered
-from gateway_lab.gateway.middlewares import RequestId
+from gateway_lab.gateway.handlers.middlewares import RequestId
 
 
 class ObservableEvent(BaseModel):

@@ -15,25 +15,25 @@ from gateway_lab.brokers.contract import Broker, Sink, Source
 from gateway_lab.brokers.registry import connect
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.errors import ConfigError, GatewayLabError
-from gateway_lab.gateway.batcher import Batcher
-from gateway_lab.gateway.batches_of import open_batching
+from gateway_lab.gateway.batching.batcher import Batcher
+from gateway_lab.gateway.batching.opening import open_batching
 from gateway_lab.gateway.connections import Connections
 from gateway_lab.gateway.counters import Counters, State, Stats
-from gateway_lab.gateway.handlers import TIMEOUT_S, F, Handlers
-from gateway_lab.gateway.handling import send
+from gateway_lab.gateway.handlers.handlers import TIMEOUT_S, F, Handlers
+from gateway_lab.gateway.handlers.handling import send
 from gateway_lab.gateway.log_lines import place_of
 from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.pump import Pump
-from gateway_lab.gateway.telemetry import Telemetry
-from gateway_lab.gateway.telemetry_watch import Watch
+from gateway_lab.gateway.telemetry.telemetry import Telemetry
+from gateway_lab.gateway.telemetry.watch import Watch
 from gateway_lab.gateway.version import Version
 
 if TYPE_CHECKING:
     from fast_depends import Provider
 
-    from gateway_lab.gateway.app import GatewayApp
-    from gateway_lab.gateway.app_beside import Beside
-    from gateway_lab.gateway.chain import MakeMiddleware
+    from gateway_lab.gateway.app.app import GatewayApp
+    from gateway_lab.gateway.app.beside import Beside
+    from gateway_lab.gateway.handlers.chain import MakeMiddleware
 
 _LOG: Final = logging.getLogger("gateway_lab.gateway")
 
@@ -105,7 +105,7 @@ class Gateway:
             )
 
         def broker_at(alias: str, options: dict[str, Any]) -> Beside:
-            from gateway_lab.gateway.app_brokers import broker_at as made  # noqa: PLC0415
+            from gateway_lab.gateway.app.brokers import broker_at as made  # noqa: PLC0415
 
             return made(config, alias, environ, options)
 
@@ -164,7 +164,7 @@ class Gateway:
             MissingExtraError: FastStream is not installed.
         """
         context, provider = self.handlers.context, self.handlers.provider
-        from gateway_lab.gateway.app import GatewayApp  # noqa: PLC0415 - loads FastStream
+        from gateway_lab.gateway.app.app import GatewayApp  # noqa: PLC0415 - loads FastStream
 
         return GatewayApp(self, context=context, provider=provider)
 

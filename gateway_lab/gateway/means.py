@@ -10,7 +10,7 @@ from gateway_lab.brokers.contract import Outgoing
 from gateway_lab.config.document import Document
 from gateway_lab.config.plan import Plan
 from gateway_lab.gateway.dead_letter import Cause, Letters
-from gateway_lab.gateway.handling import Handling
+from gateway_lab.gateway.handlers.handling import Handling
 from gateway_lab.gateway.ids import MessageIds
 from gateway_lab.gateway.ways import Target, Way, read_targets
 from gateway_lab.messages.message import Message

@@ -26,14 +26,14 @@ from gateway_lab.brokers.contract import (
     Source,
 )
 from gateway_lab.config.plan import SourcePlan
-from gateway_lab.gateway.batcher import Batcher
-from gateway_lab.gateway.careful import Careful, crashed, put_off, recall
+from gateway_lab.gateway.batching.batcher import Batcher
+from gateway_lab.gateway.batching.in_order import InOrder
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Cause, decided_cause
-from gateway_lab.gateway.handler_lanes import HandlerLanes, Job, JobEnds
-from gateway_lab.gateway.handling import Handling
+from gateway_lab.gateway.handlers.careful import Careful, crashed, put_off, recall
+from gateway_lab.gateway.handlers.handling import Handling
+from gateway_lab.gateway.handlers.lanes import HandlerLanes, Job, JobEnds
 from gateway_lab.gateway.ids import id_headers
-from gateway_lab.gateway.in_order import InOrder
 from gateway_lab.gateway.lane import Ends, Lane
 from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.retry import Backoff

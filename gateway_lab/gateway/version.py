@@ -10,7 +10,7 @@ from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.plan import Plan
 from gateway_lab.errors import ConfigError
 from gateway_lab.findings import Severity
-from gateway_lab.gateway.handlers import Handlers
+from gateway_lab.gateway.handlers.handlers import Handlers
 from gateway_lab.gateway.means import Means
 from gateway_lab.gateway.reach import Reach, reach_of
 from gateway_lab.gateway.reload import restart_findings

@@ -18,7 +18,7 @@ from gateway_lab.config.compile import compile_plan
 from gateway_lab.errors import ConfigError, GatewayLabError, did_you_mean
 from gateway_lab.gateway.counters import SourceStats, State, Stats
 from gateway_lab.gateway.gateway import Gateway
-from gateway_lab.gateway.handling import encode
+from gateway_lab.gateway.handlers.handling import encode
 from gateway_lab.gateway.reach import letter_channel
 from gateway_lab.messages.message import Message
 from gateway_lab.routing.sample import make_message

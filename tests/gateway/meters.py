@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from gateway_lab.gateway.store import Store, open_store
+from gateway_lab.gateway.stores.store import Store, open_store
 from gateway_lab.messages.message import Message
 from tests.gateway.shop import RECEIVED, Shop
 

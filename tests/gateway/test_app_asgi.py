@@ -9,11 +9,11 @@ import httpx
 import pytest
 from faststream.asgi import AsgiResponse, get
 
-from gateway_lab.gateway.app_asgi import GatewayAsgi
+from gateway_lab.gateway.app.asgi import GatewayAsgi
 from gateway_lab.gateway.counters import State
 from gateway_lab.gateway.gateway import Gateway
-from gateway_lab.gateway.health import Health
-from gateway_lab.gateway.probes import PATHS
+from gateway_lab.gateway.health.health import Health
+from gateway_lab.gateway.health.probes import PATHS
 from tests.gateway.shop import Shop, until
 
 pytestmark = pytest.mark.anyio

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway_lab.errors import GatewayLabError
-from gateway_lab.gateway import app_beside
-from gateway_lab.gateway.app_beside import Beside, broker_beside
+from gateway_lab.gateway.app import beside as app_beside
+from gateway_lab.gateway.app.beside import Beside, broker_beside
 from tests.gateway.shop import Shop, order, settled, until
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ import pytest
 
 import gateway_lab as gl
 from gateway_lab.errors import ConfigError, MissingExtraError
-from gateway_lab.gateway.app_brokers import NOWHERE
+from gateway_lab.gateway.app.brokers import NOWHERE
 from tests.gateway.shop import until
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway_lab.errors import ConfigError
-from gateway_lab.gateway.app_gateway import AppGateway, find_gateway
+from gateway_lab.gateway.app.gateway import AppGateway, find_gateway
 from gateway_lab.gateway.counters import State
 from tests.gateway.shop import SHOP, Shop, order, settled, until
 from tests.gateway.test_app import HANDLED

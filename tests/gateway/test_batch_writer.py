@@ -13,8 +13,8 @@ import pytest
 from gateway_lab.brokers.contract import Batch
 from gateway_lab.config.compile import compile_plan
 from gateway_lab.config.load import parse_config
-from gateway_lab.gateway.batch_writer import Member, Writer, Written
-from gateway_lab.gateway.store import GUARDS, IDS, open_store
+from gateway_lab.gateway.batching.writer import Member, Writer, Written
+from gateway_lab.gateway.stores.store import GUARDS, IDS, open_store
 from gateway_lab.gateway.window import Held
 from gateway_lab.messages.message import Message
 from gateway_lab.testing.postgres import PostgresServer

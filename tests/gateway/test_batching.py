@@ -15,9 +15,9 @@ from gateway_lab.brokers.contract import BrokerError
 from gateway_lab.captures.read import scan_capture
 from gateway_lab.gateway.counters import State
 from gateway_lab.gateway.gateway import Gateway
-from gateway_lab.gateway.store import Guard
-from gateway_lab.gateway.store_postgres import PostgresStore
-from gateway_lab.gateway.store_sqlite import SqliteStore
+from gateway_lab.gateway.stores.postgres import PostgresStore
+from gateway_lab.gateway.stores.sqlite import SqliteStore
+from gateway_lab.gateway.stores.store import Guard
 from gateway_lab.messages.message import Message
 from gateway_lab.recording.tap import Tap
 from gateway_lab.testing.postgres import PostgresServer

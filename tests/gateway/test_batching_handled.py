@@ -14,7 +14,7 @@ import pytest
 import gateway_lab as gl
 from gateway_lab.captures.read import scan_capture
 from gateway_lab.gateway.gateway import Gateway
-from gateway_lab.gateway.handler_lanes import HANDLERS_AT_ONCE
+from gateway_lab.gateway.handlers.lanes import HANDLERS_AT_ONCE
 from gateway_lab.messages.message import Message
 from gateway_lab.recording.tap import Tap
 from tests.gateway.meters import METERS, Meters, metric, metrics, query, sqlite_url

@@ -8,8 +8,8 @@ import pytest
 from gateway_lab.brokers.contract import Batch, Handle
 from gateway_lab.brokers.memory.broker import MemoryBroker
 from gateway_lab.config.plan import AddressPlan
-from gateway_lab.gateway.careful import ENDS
 from gateway_lab.gateway.gateway import Gateway
+from gateway_lab.gateway.handlers.careful import ENDS
 from tests.gateway.shop import Shop, balances, faulty, header, number_of, order, settled, until
 from tests.gateway.test_handlers import HANDLED, HandledShop, Order, run, why
 

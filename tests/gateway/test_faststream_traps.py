@@ -36,9 +36,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import gateway_lab as gl
 from gateway_lab.errors import ConfigError
-from gateway_lab.gateway import app_beside
+from gateway_lab.gateway.app import beside as app_beside
 from gateway_lab.gateway.counters import State
-from gateway_lab.gateway.telemetry import Telemetry
+from gateway_lab.gateway.telemetry.telemetry import Telemetry
 from gateway_lab.messages.message import Message
 from gateway_lab.testing.servers import NatsServer, RedisServer
 from tests.gateway.shop import RECEIVED, SHOP, Shop, header, number_of, order, settled, until

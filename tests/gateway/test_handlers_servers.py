@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from gateway_lab.config.load import parse_config
 from gateway_lab.gateway.gateway import Gateway
-from gateway_lab.gateway.middlewares import REQUEST_ID_HEADER, RequestId, RequestIdFilter
+from gateway_lab.gateway.handlers.middlewares import REQUEST_ID_HEADER, RequestId, RequestIdFilter
 from gateway_lab.messages.message import Message
 from gateway_lab.recording.redrive import Wish, redrive
 from gateway_lab.testing.servers import KafkaServer, NatsServer, RabbitmqServer, RedisServer

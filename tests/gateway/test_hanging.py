@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway_lab.gateway import handler_lanes
 from gateway_lab.gateway.counters import State
-from gateway_lab.gateway.handler_pool import HandlerPool
+from gateway_lab.gateway.handlers import lanes as handler_lanes
+from gateway_lab.gateway.handlers.pool import HandlerPool
 from tests.gateway.shop import header, order, settled, until
 from tests.gateway.test_handlers import HANDLED, HandledShop, Order, run, why
 
@@ -210,7 +210,7 @@ DEAF = """
 import asyncio, sys, threading, time
 from tests.gateway.shop import order, until
 from tests.gateway.test_handlers import HandledShop
-import gateway_lab.gateway.handler_lanes as lanes
+import gateway_lab.gateway.handlers.lanes as lanes
 lanes.GRACE_S = 0.1
 
 async def main():

@@ -12,9 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway_lab.errors import GatewayLabError
-from gateway_lab.gateway import health
 from gateway_lab.gateway.counters import State, Stats
-from gateway_lab.gateway.health import Health
+from gateway_lab.gateway.health import health
+from gateway_lab.gateway.health.health import Health
 from tests.gateway.books import source, stats
 from tests.gateway.shop import Shop, order, settled, until
 

@@ -8,7 +8,7 @@ from gateway_lab.gateway.counters import (
     Stats,
     WayStats,
 )
-from gateway_lab.gateway.merged import ended, merged
+from gateway_lab.gateway.workers.merged import ended, merged
 
 
 def source(name: str, state: State, reason: str = "", **numbers: int) -> SourceStats:

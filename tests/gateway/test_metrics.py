@@ -5,7 +5,7 @@ from dataclasses import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway_lab.gateway.counters import State, Stats
-from gateway_lab.gateway.metrics import METRICS, expose
+from gateway_lab.gateway.health.metrics import METRICS, expose
 from tests.gateway.books import source, stats, way
 
 Scrape = dict[tuple[str, frozenset[tuple[str, str]]], float]

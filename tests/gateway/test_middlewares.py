@@ -12,8 +12,8 @@ from faststream import BaseMiddleware
 
 from gateway_lab.errors import ConfigError
 from gateway_lab.gateway.gateway import Gateway
+from gateway_lab.gateway.handlers.middlewares import RequestId, RequestIdFilter, Timing
 from gateway_lab.gateway.log_lines import line_of, request_id
-from gateway_lab.gateway.middlewares import RequestId, RequestIdFilter, Timing
 from gateway_lab.messages.message import Message
 from tests.gateway.shop import RECEIVED, SHOP, Shop, balances, header, order, settled, until
 

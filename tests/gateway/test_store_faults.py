@@ -10,11 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from gateway_lab.gateway import store_sqlite
 from gateway_lab.gateway.counters import State
 from gateway_lab.gateway.gateway import Gateway
-from gateway_lab.gateway.store import Guard
-from gateway_lab.gateway.store_postgres import PostgresStore
+from gateway_lab.gateway.stores import sqlite as store_sqlite
+from gateway_lab.gateway.stores.postgres import PostgresStore
+from gateway_lab.gateway.stores.store import Guard
 from gateway_lab.testing.postgres import PostgresServer
 from tests.gateway.meters import METERS, Meters, metric, metrics, query, sqlite_url
 from tests.gateway.shop import header, settled, until

@@ -27,11 +27,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel
 
 import gateway_lab as gl
-from gateway_lab.gateway import telemetry_spans
 from gateway_lab.gateway.gateway import Gateway
+from gateway_lab.gateway.handlers.middlewares import RequestId, Timing
 from gateway_lab.gateway.log_lines import line_of, logging_to
-from gateway_lab.gateway.middlewares import RequestId, Timing
-from gateway_lab.gateway.telemetry_watch import UNWATCHED
+from gateway_lab.gateway.telemetry import spans as telemetry_spans
+from gateway_lab.gateway.telemetry.watch import UNWATCHED
 from gateway_lab.messages.message import Message
 from gateway_lab.recording.tap import Tap
 from tests.gateway.meters import Meters, metric, metrics, query, sqlite_url

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from gateway_lab.gateway.telemetry import global_meters, global_tracers
-from gateway_lab.gateway.telemetry_export import Exports, _exporters, _Troubles
+from gateway_lab.gateway.telemetry.export import Exports, _exporters, _Troubles
+from gateway_lab.gateway.telemetry.telemetry import global_meters, global_tracers
 
 pytestmark = pytest.mark.anyio
 

@@ -12,9 +12,9 @@ import pytest
 from opentelemetry.semconv._incubating.metrics import messaging_metrics as conventions
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway_lab.gateway import telemetry_metrics
 from gateway_lab.gateway.gateway import Gateway
-from gateway_lab.gateway.metrics import METRICS, expose
+from gateway_lab.gateway.health.metrics import METRICS, expose
+from gateway_lab.gateway.telemetry import metrics as telemetry_metrics
 from tests.gateway.meters import Meters, metrics, sqlite_url
 from tests.gateway.shop import PERMANENT, SHOP, Shop, faulty, order, settled, until
 from tests.gateway.spans import Seen

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import NonRecordingSpan, NoOpTracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from gateway_lab.gateway.telemetry_sampling import (
+from gateway_lab.gateway.telemetry.sampling import (
     AskEach,
     Rule,
     deciding,

@@ -19,7 +19,7 @@ from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.gateway.counters import State
-from gateway_lab.gateway.workers import Workers
+from gateway_lab.gateway.workers.workers import Workers
 from gateway_lab.messages.message import Message
 from gateway_lab.testing.servers import KafkaServer, RedisServer
 from tests.gateway.shop import SHOP, until

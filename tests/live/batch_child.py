@@ -16,8 +16,8 @@ from typing import Any
 from unittest.mock import patch
 
 import gateway_lab as gl
-from gateway_lab.gateway.batching import Collector
-from gateway_lab.gateway.store_postgres import PostgresStore
+from gateway_lab.gateway.batching.batching import Collector
+from gateway_lab.gateway.stores.postgres import PostgresStore
 
 AT = 3
 """At which batch it is killed or paused."""

@@ -20,9 +20,9 @@ from gateway_lab.captures.write import write_part
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError, ReplayError
-from gateway_lab.gateway import rehearsal
 from gateway_lab.gateway.gateway import Gateway
-from gateway_lab.gateway.handler_pool import HandlerPool
+from gateway_lab.gateway.handlers import rehearsal
+from gateway_lab.gateway.handlers.pool import HandlerPool
 from gateway_lab.offline import parts, rehearse
 from gateway_lab.offline.run import replay
 from gateway_lab.offline.summary import Replay

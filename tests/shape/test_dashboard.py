@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway_lab.gateway.metrics import METRICS, expose
+from gateway_lab.gateway.health.metrics import METRICS, expose
 from tests.gateway.books import stats
 
 DASHBOARD: dict[str, Any] = json.loads(Path("deploy/grafana-dashboard.json").read_text())

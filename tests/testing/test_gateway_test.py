@@ -7,7 +7,7 @@ from faststream import Depends
 from pydantic import BaseModel
 
 import gateway_lab as gl
-from gateway_lab.gateway.middlewares import RequestId
+from gateway_lab.gateway.handlers.middlewares import RequestId
 
 pytestmark = pytest.mark.anyio
 

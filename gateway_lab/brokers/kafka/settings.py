@@ -28,7 +28,7 @@ class Settings(dict[str, Any]):
         return f"<{len(self)} settings>"
 
 
-_SILENT = logging.getLogger("gateway_lab.brokers.kafka.broker.client")
+_SILENT = logging.getLogger("gateway_lab.brokers.kafka.client")
 _SILENT.disabled = True  # the client's own lines name hosts and users; errors come by callback
 
 _ALL: Final = MappingProxyType(
