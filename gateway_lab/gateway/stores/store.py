@@ -241,7 +241,7 @@ def open_store(name: str, environ: Mapping[str, str]) -> Store:
 
 def _load(module: str, name: str, package: str) -> Callable[[str, str], Store]:
     try:
-        found = import_module(f"gateway_lab.gateway.store_{module}")
+        found = import_module(f"gateway_lab.gateway.stores.{module}")
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
