@@ -59,7 +59,8 @@ async def jetstream(nats_server: NatsServer) -> AsyncIterator[JetStreamContext]:
 
 
 def fresh(prefix: str) -> str:
-    return f"{prefix}-{next(NUMBERS)}"
+    """Name a place that no other file's tests name: they share the servers."""
+    return f"place-{prefix}-{next(NUMBERS)}"
 
 
 def sending(place: Place, body: bytes) -> Outgoing:
