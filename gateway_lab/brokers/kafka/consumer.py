@@ -42,7 +42,7 @@ _POLL_S: Final = 0.05
 _FULL_S: Final = 1.0  # a shelf that is full for longer pauses fetching
 _TOPICS_S: Final = 10.0
 _ASK_S: Final = 5.0
-_LAST_COMMIT_S: Final = 3.0
+_LAST_COMMIT_S: Final = 5.0
 
 
 class ConsumerThread(threading.Thread):
@@ -381,12 +381,13 @@ class ConsumerThread(threading.Thread):
         for mark, offset, _, times in self._shelf.remove(lambda _: True):
             if times == mark.times_before(offset):  # it was never handed out here
                 mark.cut(offset)
-        deadline = time.monotonic() + _LAST_COMMIT_S
+        partitions = self._partitions.values()
+        end, again = time.monotonic() + _LAST_COMMIT_S, 0.0
         with suppress(KafkaException, RuntimeError):
-            self._commit()
-            while time.monotonic() < deadline and any(
-                each.uncommitted() for each in self._partitions.values()
-            ):
+            while any(map(Partition.uncommitted, partitions)) and time.monotonic() < end:
+                if time.monotonic() >= again:  # a rebalance refuses what comes meanwhile
+                    self._commit()
+                    again = time.monotonic() + COMMIT_S
                 self._consumer.poll(_POLL_S)
         with suppress(KafkaException, RuntimeError):
             self._consumer.close()
