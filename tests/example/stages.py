@@ -22,7 +22,7 @@ async def on(
     *servers: Server,
     **environ: str,
 ) -> AsyncIterator[Stage]:
-    """Stage an example on servers that run already, and delete its channels in the end.
+    """Stage an example on servers that run already, and delete its channels before and after.
 
     Channels have the names that users would give them, and other tests give them, too.
     """
@@ -30,13 +30,21 @@ async def on(
     addresses = {
         address_variable(alias): urls[protocol] for alias, protocol in config.brokers.items()
     }
+    await delete(config, looks, urls)
     try:
         with staged(config, {**addresses, **environ}, tell=pytest.fail) as stage:
             yield stage
     finally:
-        for alias, channels in channels_of(config, looks).items():
-            protocol = config.brokers[alias]
-            await Fresh(protocol, urls[protocol]).delete(channels)
+        await delete(config, looks, urls)
+
+
+async def delete(
+    config: gl.GatewayConfig, looks: Mapping[str, Sequence[str]], urls: Mapping[str, str]
+) -> None:
+    """Delete what an example reads and writes."""
+    for alias, channels in channels_of(config, looks).items():
+        protocol = config.brokers[alias]
+        await Fresh(protocol, urls[protocol]).delete(channels)
 
 
 def channels_of(

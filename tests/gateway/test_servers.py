@@ -144,7 +144,7 @@ async def test_a_clean_stop_leaves_no_task_no_thread_and_no_socket(servers: Serv
         assert threads() > before
         assert open_sockets() > sockets
     gc.collect()
-    assert asyncio.all_tasks() == tasks
+    await until(lambda: asyncio.all_tasks() == tasks)
     await until(lambda: threads() <= before)
     await until(lambda: open_sockets() <= sockets)
     assert balances(gateway)

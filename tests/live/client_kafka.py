@@ -42,7 +42,7 @@ class KafkaClient:
             await self._until({each.topic for each in topics}, are_there=True)
 
     async def delete(self, channels: Iterable[str]) -> None:
-        if names := list(channels):
+        if names := list(await self._topics() & set(channels)):
             gone = self.admin.delete_topics(names).values()
             await asyncio.gather(*[asyncio.to_thread(each.result, LIMIT_S) for each in gone])
             await self._until(set(names), are_there=False)

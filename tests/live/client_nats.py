@@ -40,7 +40,10 @@ class NatsClient:
 
     async def delete(self, channels: Iterable[str]) -> None:
         for each in channels:
-            stream = await self.stream.find_stream_name_by_subject(each)
+            try:
+                stream = await self.stream.find_stream_name_by_subject(each)
+            except NotFoundError:
+                continue
             config = (await self.stream.stream_info(stream)).config
             left = [subject for subject in config.subjects or () if subject != each]
             if left:

@@ -25,7 +25,7 @@ class Client(Protocol):
         """Create channels as durable as the server has them."""
 
     async def delete(self, channels: Iterable[str]) -> None:
-        """Delete channels and all they hold."""
+        """Delete channels that are there, and all they hold."""
 
     async def publish(self, channel: str, messages: Sequence[Message]) -> None:
         """Store messages, those of a key in their order, and wait until all are confirmed."""

@@ -222,6 +222,13 @@ async def settled(gateway: Gateway, source: str, number: int) -> None:
     await until(is_so)
 
 
+async def none_is_left(scene: Scene, source: str) -> None:
+    """Wait until a broker has it that all of a source is settled."""
+    async with asyncio.timeout(LIMIT_S):
+        while await scene.left_of(source):  # noqa: ASYNC110 - it asks a server
+            await asyncio.sleep(0.05)
+
+
 @asynccontextmanager
 async def down(server: Server, *, is_killed: bool = False) -> AsyncIterator[None]:
     """Have a server down; it is up again afterwards, whatever happens."""
