@@ -176,7 +176,7 @@ class Lane:
                     self._fail(sending, failure, now)
                     continue
                 confirmed.append(sending)
-                self._counters.overtaken += self._retries.is_overtaken(sending)
+                self._counters.overtaken += self._retries.overtaken_by(sending)
         finally:
             self._ends.confirmed(confirmed)
         self._retries.schedule(monotonic())

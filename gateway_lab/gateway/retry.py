@@ -49,11 +49,12 @@ class _Waiting:
     """The deliveries to one channel that wait, in order, and the keys that they hold up.
 
     Attributes:
+        keys: Key to how many of it wait that nothing has overtaken yet.
         due: When they are tried again, in the seconds of a clock; None while they are.
     """
 
     sendings: list[Sending] = field(default_factory=list)
-    keys: set[OrderKey] = field(default_factory=set)
+    keys: dict[OrderKey | None, int] = field(default_factory=dict)
     tries: int = 0
     due: float | None = None
 
@@ -80,28 +81,33 @@ class Retries:
         for waiting in self._channels.values():
             if waiting.due is not None and waiting.due <= now:
                 taken += waiting.sendings
-                waiting.sendings, waiting.keys, waiting.due = [], set(), None
+                waiting.sendings, waiting.keys, waiting.due = [], {}, None
         return taken
 
     def holds(self, sending: Sending) -> bool:
         """Keep a delivery behind those of its key that wait, if there are any."""
         waiting = self._channels.get(sending.channel)
-        if waiting is None or order_key(sending) not in waiting.keys:
+        key = order_key(sending)
+        if waiting is None or key not in waiting.keys:
             return False
         waiting.sendings.append(sending)
+        waiting.keys[key] += 1
         return True
 
-    def is_overtaken(self, sending: Sending) -> bool:
-        """Say whether one that was ahead of it waits for its next try."""
-        waiting = self._channels.get(sending.channel)
-        return waiting is not None and order_key(sending) in waiting.keys
+    def overtaken_by(self, sending: Sending) -> int:
+        """Count those of its key that were ahead of it and wait, each once."""
+        waiting, key = self._channels.get(sending.channel), order_key(sending)
+        if waiting is None or key not in waiting.keys:
+            return 0
+        number, waiting.keys[key] = waiting.keys[key], 0
+        return number
 
     def failed(self, sending: Sending) -> None:
         """Keep a delivery for the next try."""
         waiting = self._channels.setdefault(sending.channel, _Waiting())
         waiting.sendings.append(sending)
         if key := order_key(sending):
-            waiting.keys.add(key)
+            waiting.keys[key] = waiting.keys.get(key, 0) + 1
 
     def schedule(self, now: float) -> None:
         """Say when what has failed is due again, and forget channels that work again."""
