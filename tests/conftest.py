@@ -7,7 +7,7 @@ that stops or kills a server starts it again before it ends: others use it, too.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import settings
@@ -18,6 +18,7 @@ from gateway_lab.testing.servers import (
     NatsServer,
     RabbitmqServer,
     RedisServer,
+    Server,
 )
 
 # A reader's own table settings would change what frames look like.
@@ -63,3 +64,15 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
         yield server
+
+
+@pytest.fixture
+def servers(
+    kafka_server: KafkaServer,
+    rabbitmq_server: RabbitmqServer,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
+) -> Mapping[str, Server]:
+    """All four, by protocol."""
+    every = (kafka_server, rabbitmq_server, nats_server, redis_server)
+    return {each.protocol: each for each in every}

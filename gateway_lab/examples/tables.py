@@ -8,9 +8,9 @@ from typing import Final
 import polars as pl
 
 import gateway_lab as gl
+from gateway_lab.gateway.dead_letter import PREFIX
 from gateway_lab.messages.headers import CONTROL_PREFIX, header_text
 
-_LETTER: Final = "x-gw-dlq-"
 _TOLD: Final = ("class", "reason", "attempts", "last")
 _WIDTH: Final = 120
 """Characters of a body that are shown."""
@@ -34,7 +34,7 @@ def letters(messages: Iterable[gl.Message]) -> pl.DataFrame:
     rows = [
         (
             each.channel,
-            *(header_text(each.headers, _LETTER + name) for name in _TOLD),
+            *(header_text(each.headers, PREFIX + name) for name in _TOLD),
             _text(each.body),
         )
         for each in messages
@@ -48,7 +48,7 @@ def _frame(rows: Sequence[Sequence[str | None]], *columns: str) -> pl.DataFrame:
 
 
 def _is_letter(message: gl.Message) -> bool:
-    return header_text(message.headers, f"{_LETTER}class") is not None
+    return header_text(message.headers, f"{PREFIX}class") is not None
 
 
 def _headers(message: gl.Message) -> str:

@@ -150,7 +150,7 @@ class Lane:
         later: list[Sending] = []
         ahead: set[tuple[str, OrderKey]] = set()
         for sending in batch:
-            key = order_key(sending) if sending.way.is_strict else None
+            key = order_key(sending.message) if sending.way.is_strict else None
             if key is None:
                 taken.append(sending)
             elif (place := (sending.channel, key)) in ahead:

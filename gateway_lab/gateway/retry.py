@@ -9,6 +9,7 @@ from typing import TypeAlias
 from gateway_lab.config.durations import duration_us
 from gateway_lab.config.model import Retry
 from gateway_lab.gateway.sending import Sending
+from gateway_lab.messages.message import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,8 @@ OrderKey: TypeAlias = tuple[str, str | None, bytes]
 """Source channel, partition and key: what keeps its order on the way to one target channel."""
 
 
-def order_key(sending: Sending) -> OrderKey | None:
-    """Return whose order a delivery keeps; None: a message without a key has none."""
-    message = sending.message
+def order_key(message: Message) -> OrderKey | None:
+    """Return whose order a source message keeps; None: without a key it has none."""
     return None if message.key is None else (message.channel, message.partition, message.key)
 
 
@@ -87,7 +87,7 @@ class Retries:
     def holds(self, sending: Sending) -> bool:
         """Keep a delivery behind those of its key that wait, if there are any."""
         waiting = self._channels.get(sending.channel)
-        key = order_key(sending)
+        key = order_key(sending.message)
         if waiting is None or key not in waiting.keys:
             return False
         waiting.sendings.append(sending)
@@ -96,7 +96,7 @@ class Retries:
 
     def overtaken_by(self, sending: Sending) -> int:
         """Count those of its key that were ahead of it and wait, each once."""
-        waiting, key = self._channels.get(sending.channel), order_key(sending)
+        waiting, key = self._channels.get(sending.channel), order_key(sending.message)
         if waiting is None or key not in waiting.keys:
             return 0
         number, waiting.keys[key] = waiting.keys[key], 0
@@ -106,7 +106,7 @@ class Retries:
         """Keep a delivery for the next try."""
         waiting = self._channels.setdefault(sending.channel, _Waiting())
         waiting.sendings.append(sending)
-        if key := order_key(sending):
+        if key := order_key(sending.message):
             waiting.keys[key] = waiting.keys.get(key, 0) + 1
 
     def schedule(self, now: float) -> None:

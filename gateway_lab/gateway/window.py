@@ -76,14 +76,16 @@ class Window:
         """Wait until there is room, and return how many messages to read at most."""
         await asyncio.sleep(0)  # what was read just now is sent before more is
         if self._messages >= MANY:
-            self._moved.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(PACE_S):
-                    await self._moved.wait()
+                    await self._change()
         while not (room := self._room()):
-            self._moved.clear()
-            await self._moved.wait()
+            await self._change()
         return room
+
+    async def _change(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
 
     def _room(self) -> int:
         """Sizes are known after reading only: the mean of the last batch stands for them.
@@ -133,17 +135,14 @@ class Window:
         """Wait until handlers and brokers have nothing under way, but for what waits."""
         while any(each.unsettled > each.waiting for each in self._batches):
             self.hurry()
-            self._moved.clear()
-            await self._moved.wait()
+            await self._change()
 
     async def together(self, held: Held) -> None:
         """Wait until nothing of a batch runs apart any longer."""
         while held.apart:
-            self._moved.clear()
-            await self._moved.wait()
+            await self._change()
 
     async def empty(self) -> None:
         """Wait until everything is done."""
         while self._batches:
-            self._moved.clear()
-            await self._moved.wait()
+            await self._change()

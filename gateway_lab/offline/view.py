@@ -100,26 +100,21 @@ def view(
     needy = {name for name in bound if plan.sources[name].handled and handled != "already"}
     waiting = needy - parts.keys()
     claimed = {number for numbers in bound.values() for number in numbers}
-    streams: list[Stream] = []
-    untyped: list[Untyped] = []
     replayed = {name: at for name, at in bound.items() if at and name not in waiting}
     targets = [target for (name, _), target in plan.targets.items() if name in replayed]
     with ThreadPoolExecutor(1) as beside:
         beside.submit(look_ahead, part, targets)
-        for name, numbers in replayed.items():
-            wholes = (
+        found = [
+            _prepared(plan, whole if inside is None else _narrowed(whole, inside, window))
+            for name, numbers in replayed.items()
+            for whole in (
                 _routed(plan.sources[name], parts[name])
                 if name in parts
                 else _split(plan.sources[name], part, places, numbers)
             )
-            for whole in wholes:
-                found = whole if inside is None else _narrowed(whole, inside, window)
-                if isinstance(found, Stream):
-                    found.prepare(read_by(plan, found))
-                    streams.append(found)
-                else:
-                    untyped.append(found)
+        ]
     inner = [each if inside is None else each.within(inside) for each in parts.values()]
+    untyped = [each for each in found if isinstance(each, Untyped)]
     untyped += [
         Untyped(plan.sources[each.source], part, each.invalid)
         for each in inner
@@ -131,7 +126,7 @@ def view(
         plan=plan,
         part=part,
         messages=sum(places.counts),
-        streams=tuple(streams),
+        streams=tuple(each for each in found if isinstance(each, Stream)),
         untyped=tuple(untyped),
         handled=tuple(inner),
         bound={name: n - late[name] for name, n in counts.items() if name not in waiting},
@@ -162,6 +157,13 @@ def _narrowed(
     if isinstance(whole, Stream):
         return Narrowed.of(whole, inside, window)
     return replace(whole, invalid=whole.invalid.filter(inside.gather(whole.invalid["row"])))
+
+
+def _prepared(plan: Plan, whole: Stream | Untyped) -> Stream | Untyped:
+    """Read the columns that decide about a stream, all at once."""
+    if isinstance(whole, Stream):
+        whole.prepare(read_by(plan, whole))
+    return whole
 
 
 def read_by(plan: Plan, stream: Stream) -> list[Reference]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.error import HTTPError
@@ -15,13 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway_lab.cli.example import FOLDER
 from gateway_lab.examples import users
 from gateway_lab.messages.message import Message
-from gateway_lab.testing.servers import (
-    KafkaServer,
-    NatsServer,
-    RabbitmqServer,
-    RedisServer,
-    free_port,
-)
+from gateway_lab.testing.servers import Server, free_port
 from tests.example.stages import on
 from tests.live.clients import Fresh
 from tests.live.process import LIMIT_S, Process
@@ -46,29 +41,23 @@ async def settled(port: int) -> float:
 
 
 async def test_one_program_serves_four_brokers_and_one_port_tells_of_all(
-    kafka_server: KafkaServer,
-    rabbitmq_server: RabbitmqServer,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    tmp_path: Path,
+    servers: Mapping[str, Server], tmp_path: Path
 ) -> None:
-    servers = (kafka_server, rabbitmq_server, nats_server, redis_server)
     config, port = users.gateway.config, free_port()
     path = Path(shutil.copy(FOLDER / "users.yaml", tmp_path))
-    async with on(config, users.LOOKS, *servers) as stage:
+    async with on(config, users.LOOKS, *servers.values()) as stage:
         async with Process(path, stage.environ, *OPTIONS, str(port)) as process:
             await process.until(lambda told: "source users is running" in str(told))
             assert (await asyncio.to_thread(asked, port, "/readyz"))[0] == 200
             body = b'{"user_id": 1, "username": "ada", "action": "create"}'
             message = Message(body=body, received=datetime.now(UTC))
-            urls = {each.protocol: each.url for each in servers}
             for address in config.sources["users"].addresses:
                 protocol = config.brokers[address.broker]
-                client = Fresh(protocol, urls[protocol])
+                client = Fresh(protocol, servers[protocol].url)
                 await client.publish(str(address.channel), [message])
             async with asyncio.timeout(LIMIT_S):
                 while await settled(port) < 4:  # noqa: ASYNC110 - it asks a server
                     await asyncio.sleep(0.05)
             assert await process.stop() == 0, process.log
-        arrived = await Fresh("rabbitmq", rabbitmq_server.url).fetch(["create_user"])
+        arrived = await Fresh("rabbitmq", servers["rabbitmq"].url).fetch(["create_user"])
     assert len(arrived["create_user"]) == 4

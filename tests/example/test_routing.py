@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from gateway_lab.examples import routing
-from gateway_lab.testing.servers import KafkaServer, NatsServer, RabbitmqServer, RedisServer
+from gateway_lab.testing.servers import Server
 from tests.example.stages import on
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker]
 
 
 async def test_what_arrives_is_what_the_replay_says_before_and_after_the_export(
-    kafka_server: KafkaServer,
-    rabbitmq_server: RabbitmqServer,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
+    servers: Mapping[str, Server],
 ) -> None:
-    servers = (kafka_server, rabbitmq_server, nats_server, redis_server)
-    async with on(routing.gateway.config, routing.LOOKS, *servers) as stage:
+    async with on(routing.gateway.config, routing.LOOKS, *servers.values()) as stage:
         frames = await routing.run(stage)
     today, after = frames["what runs"], frames["what was exported, running"]
     for each in (today, after):

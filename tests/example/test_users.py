@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 import pytest
 
 from gateway_lab.examples import users
-from gateway_lab.testing.servers import KafkaServer, NatsServer, RabbitmqServer, RedisServer
+from gateway_lab.testing.servers import Server
 from tests.example.stages import on
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker]
 
 
 async def test_users_of_all_four_brokers_reach_the_service_of_their_action(
-    kafka_server: KafkaServer,
-    rabbitmq_server: RabbitmqServer,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
+    servers: Mapping[str, Server],
 ) -> None:
-    servers = (kafka_server, rabbitmq_server, nats_server, redis_server)
-    async with on(users.gateway.config, users.LOOKS, *servers) as stage:
+    async with on(users.gateway.config, users.LOOKS, *servers.values()) as stage:
         frames = await users.run(stage)
 
     arrived = frames["arrived"]

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 import gateway_lab as gl
+from tests.gateway.told import run_until_told
 
 CULPRIT = 13
 EXIT = 70
@@ -29,7 +30,7 @@ def main() -> None:
     while True:
         child = os.fork()
         if not child:
-            asyncio.run(_run(gateway))
+            asyncio.run(run_until_told(gateway))
             os._exit(0)
         signal.signal(signal.SIGTERM, lambda *_, child=child: os.kill(child, signal.SIGTERM))
         _, status = os.waitpid(child, 0)
@@ -45,15 +46,6 @@ async def pay(event: dict[str, int]) -> dict[str, int]:
     if event["n"] == CULPRIT:
         os._exit(EXIT)
     return {"n": event["n"] + 1_000}
-
-
-async def _run(gateway: gl.Gateway) -> None:
-    stops: list[asyncio.Task[None]] = []
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, lambda: stops.append(loop.create_task(gateway.stop())))
-    async with gateway:
-        await gateway.wait()
-    await asyncio.gather(*stops)
 
 
 if __name__ == "__main__":

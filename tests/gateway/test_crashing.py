@@ -45,7 +45,6 @@ dead_letter: {broker: here, channel: NAME-dead}
 """
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("protocol", "was"),
     [("kafka", "was"), *((each, "may have been") for each in ("redis", "rabbitmq", "nats"))],

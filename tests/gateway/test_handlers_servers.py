@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -18,7 +19,7 @@ from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.gateway.handlers.middlewares import REQUEST_ID_HEADER, RequestId, RequestIdFilter
 from gateway_lab.messages.message import Message
 from gateway_lab.recording.redrive import Wish, redrive
-from gateway_lab.testing.servers import KafkaServer, NatsServer, RabbitmqServer, RedisServer
+from gateway_lab.testing.servers import RedisServer, Server
 from tests.gateway.shop import balances, header, until
 from tests.live.clients import Fresh
 
@@ -78,17 +79,11 @@ def _has_its_id(n: int, message: Message) -> bool:
 
 
 async def test_one_function_handles_sources_on_all_four_brokers(
-    kafka_server: KafkaServer,
-    rabbitmq_server: RabbitmqServer,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-    caplog: pytest.LogCaptureFixture,
+    servers: Mapping[str, Server], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.handler.addFilter(RequestIdFilter())
-    servers = (kafka_server, rabbitmq_server, nats_server, redis_server)
-    urls = {name: each.url for name, each in zip(PROTOCOLS, servers, strict=True)}
-    clients = {name: Fresh(name, url) for name, url in urls.items()}
-    environ = {f"GATEWAY_BROKER_{name.upper()}_URL": url for name, url in urls.items()}
+    clients = {name: Fresh(name, each.url) for name, each in servers.items()}
+    environ = {f"GATEWAY_BROKER_{name.upper()}_URL": each.url for name, each in servers.items()}
     tries = Counter[tuple[str, int]]()
     gateway = Gateway(
         parse_config(RING), environ=environ, create_channels=True, middlewares=[RequestId]

@@ -20,7 +20,7 @@ from gateway_lab.config.load import parse_config
 from gateway_lab.gateway.counters import State, Stats
 from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.messages.message import Message
-from gateway_lab.testing.servers import KafkaServer, NatsServer, RabbitmqServer, RedisServer
+from gateway_lab.testing.servers import RedisServer, Server
 from tests.gateway.shop import balances, until
 from tests.live.clients import Fresh
 from tests.live.process import Process
@@ -80,20 +80,8 @@ class Servers:
 
 
 @pytest.fixture
-def servers(
-    kafka_server: KafkaServer,
-    rabbitmq_server: RabbitmqServer,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-) -> Servers:
-    return Servers(
-        {
-            "kafka": kafka_server.url,
-            "rabbitmq": rabbitmq_server.url,
-            "nats": nats_server.url,
-            "redis": redis_server.url,
-        }
-    )
+def servers(servers: Mapping[str, Server]) -> Servers:
+    return Servers({protocol: each.url for protocol, each in servers.items()})
 
 
 def settled(stats: Stats) -> int:

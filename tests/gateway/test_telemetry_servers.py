@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 from gateway_lab.config.load import parse_config
 from gateway_lab.gateway.gateway import Gateway
 from gateway_lab.messages.message import Message
-from gateway_lab.testing.servers import KafkaServer, NatsServer, RabbitmqServer, RedisServer
+from gateway_lab.testing.servers import Server
 from tests.gateway.shop import balances, header, until
 from tests.gateway.spans import PARENT, SAMPLED, TRACE, Seen, id_of, parent_of, told, trace_of
 from tests.live.clients import Fresh
@@ -52,14 +53,8 @@ def path_to(name: str, seen: Seen) -> list[str]:
     return path
 
 
-async def test_a_trace_goes_on_from_broker_to_broker(
-    kafka_server: KafkaServer,
-    rabbitmq_server: RabbitmqServer,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-) -> None:
-    servers = (kafka_server, rabbitmq_server, nats_server, redis_server)
-    urls = {name: each.url for name, each in zip(CHAIN, servers, strict=True)}
+async def test_a_trace_goes_on_from_broker_to_broker(servers: Mapping[str, Server]) -> None:
+    urls = {name: each.url for name, each in servers.items()}
     environ = {f"GATEWAY_BROKER_{name.upper()}_URL": url for name, url in urls.items()}
     seen = Seen()
     gateway = Gateway(parse_config(CONFIG), environ=environ, create_channels=True)

@@ -18,6 +18,7 @@ from unittest.mock import patch
 import gateway_lab as gl
 from gateway_lab.gateway.batching.batching import Collector
 from gateway_lab.gateway.stores.postgres import PostgresStore
+from tests.gateway.told import run_until_told
 
 AT = 3
 """At which batch it is killed or paused."""
@@ -59,12 +60,7 @@ async def _run(config: Path) -> None:
     gateway = gl.Gateway(gl.read_config(config), member="one", create_channels=True)
     if gateway.config.sources["metrics"].handler:
         gateway.handler("metrics")(_handle)
-    stops: list[asyncio.Task[None]] = []
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, lambda: stops.append(loop.create_task(gateway.stop())))
-    async with gateway:
-        await gateway.wait()
-    await asyncio.gather(*stops)
+    await run_until_told(gateway)
 
 
 async def _handle(event: dict[str, int]) -> dict[str, int]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 
-from gateway_lab.testing.server_process import Server
-from gateway_lab.testing.servers import KafkaServer, NatsServer, RabbitmqServer, RedisServer
+from gateway_lab.testing.servers import KafkaServer
 from tests.live.settings import SETTINGS
 
 
@@ -15,15 +14,3 @@ from tests.live.settings import SETTINGS
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     with KafkaServer(tmp_path_factory.mktemp("kafka"), settings=SETTINGS["kafka"]) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def servers(
-    kafka_server: KafkaServer,
-    rabbitmq_server: RabbitmqServer,
-    nats_server: NatsServer,
-    redis_server: RedisServer,
-) -> Mapping[str, Server]:
-    """All four, by protocol."""
-    every = (kafka_server, rabbitmq_server, nats_server, redis_server)
-    return {each.protocol: each for each in every}

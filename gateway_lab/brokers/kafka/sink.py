@@ -144,7 +144,7 @@ class KafkaSink:
         make_producer: Called for the first producer, and again when one came to its end.
     """
 
-    sends_at_once = 16  # the client keeps order by itself, and tries again by itself
+    sends_at_once = 64  # the client keeps order by itself, and tries again by itself
 
     def __init__(self, topics: Topics, make_producer: Callable[[OnError], Producer]) -> None:
         self._topics, self._make_producer = topics, make_producer

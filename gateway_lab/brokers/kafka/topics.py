@@ -66,10 +66,6 @@ class Topics:
         self._admin.poll(0)  # an error that tells more comes by callback
         return self._refused
 
-    def is_known(self, topic: str) -> bool:
-        """Say whether a topic was there at the last look."""
-        return topic in self._there
-
     @property
     def is_stale(self) -> bool:
         """Whether the last look is too old to be trusted."""

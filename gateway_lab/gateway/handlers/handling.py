@@ -200,7 +200,3 @@ def _encode_model(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     raise TypeError(f"there is a value of type {type(value).__name__} in it")
-
-
-MakeHandling = Callable[[Plan, str], "Handling | None"]
-"""Given a plan and a source, makes its handling; None: messages go to the routers as they are."""

@@ -24,7 +24,7 @@ from gateway_lab.gateway.handlers.handled import BEGUN, Exhausted, Refused, TryA
 from gateway_lab.gateway.handlers.handling import Handling
 from gateway_lab.gateway.handlers.watchdog import Caller, watched
 from gateway_lab.gateway.log_lines import place_of, request_id
-from gateway_lab.gateway.retry import Backoff, OrderKey
+from gateway_lab.gateway.retry import Backoff, OrderKey, order_key
 from gateway_lab.gateway.ways import Ways
 from gateway_lab.gateway.window import Held
 from gateway_lab.messages.message import Message
@@ -149,11 +149,7 @@ class HandlerLanes:
         """Take jobs, behind those that were taken before."""
         self._look_after(jobs[0].handling.timeout_s or inf)
         for job in jobs:
-            message = job.message
-            if message.key is None:
-                job.key = next(self._numbers)
-            else:
-                job.key = (message.channel, message.partition, message.key)
+            job.key = order_key(job.message) or next(self._numbers)
             lane = self._lanes[hash(job.key) % HANDLERS_AT_ONCE]
             lane.jobs.append(job)
             self._start(lane)
