@@ -66,12 +66,17 @@ def passing_refusals(part: Part, target: TargetPlan, render: Render) -> pl.DataF
 def look_ahead(part: Part, targets: Iterable[TargetPlan]) -> None:
     """Work out beforehand what the targets will ask for.
 
-    It is done by Polars alone, so it runs beside the decoding of the bodies.
+    It is done by Polars alone, so it runs beside the decoding of the bodies. Who asks for most
+    comes first: what others ask for is found on the way, and headers are read once.
     """
-    for target in targets:
+    for target in sorted(targets, key=_asks_little):
         if _is_picky(target):
             odd_keys(part)
         _suspicious(part, target)
+
+
+def _asks_little(target: TargetPlan) -> bool:
+    return not (target.pass_headers and _is_picky(target))
 
 
 def _is_picky(target: TargetPlan) -> bool:
@@ -94,7 +99,7 @@ def _suspects(part: Part, target: TargetPlan, render: Render) -> tuple[pl.DataFr
 
 def _suspicious(part: Part, target: TargetPlan) -> Odd:
     """Find the messages whose headers may be refused, whatever their names."""
-    return odd_headers(part) if target.pass_headers and _is_picky(target) else bulky_headers(part)
+    return bulky_headers(part) if _asks_little(target) else odd_headers(part)
 
 
 def odd_keys(part: Part) -> pl.Series:
