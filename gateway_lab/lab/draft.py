@@ -54,7 +54,7 @@ class Release:
         diff: A unified diff from the file as it is now; empty if nothing would change.
         digest: Of the config that would be written.
         refused: Errors of the config; while there are any, nothing is written.
-        is_changed: Whether somebody else changed the file since the draft was opened or written.
+        is_changed: Whether somebody else changed the file since it was opened or written here.
     """
 
     path: Path
@@ -90,7 +90,9 @@ class Draft:
         self._handlers = handlers
         origin = config.origin
         self.path = Path(origin.file) if origin and origin.file else None
-        self._text = origin.text if origin else None
+        self._known: dict[Path, str | None] = {}
+        if origin and self.path:
+            self._known[self.path.resolve()] = origin.text
         self._steps, self._written = [Step(OPENED, config)], config
         self._at = 0
         self._typed: GatewayConfig | None = None
@@ -259,7 +261,7 @@ class Draft:
             f"{file.name} (on disk)",
             f"{file.name} (draft)",
         )
-        is_changed = file == self.path and there is not None and there != self._text
+        is_changed = there is not None and there != self._known.get(file.resolve(), there)
         return Release(file, "".join(lines), self.config.digest, self.problems().errors, is_changed)
 
     def write(self, path: str | Path | None = None, *, replace: bool = False) -> Path:
@@ -282,8 +284,8 @@ class Draft:
             )
         self.config.write(release.path)
         self._written = self.config
-        if release.path == self.path or self.path is None:
-            self.path, self._text = release.path, _read(release.path)
+        self.path = self.path or release.path
+        self._known[release.path.resolve()] = _read(release.path)
         return release.path
 
     @property
@@ -310,7 +312,8 @@ class Draft:
 
 
 def _read(file: Path) -> str | None:
+    """Return a file's text as a config holds it; None: there is none."""
     try:
-        return file.read_text()
+        return file.read_bytes().decode("utf-8-sig", "replace")
     except OSError:
         return None

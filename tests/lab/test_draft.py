@@ -179,6 +179,53 @@ def test_a_file_that_somebody_else_changed_is_not_overwritten_unasked(opened: Dr
     assert not opened.release().is_changed
 
 
+@pytest.mark.parametrize("other", ["link.yaml", "folder/../routes.yaml"])
+def test_a_file_is_known_by_its_other_names_too(opened: Draft, other: str) -> None:
+    assert opened.path is not None
+    folder = opened.path.parent
+    (folder / "folder").mkdir()
+    (folder / "link.yaml").symlink_to(opened.path)
+    opened.path.write_text(opened.path.read_text() + "# mine\n")
+    opened.edit("edit_route", "by_priority", "critical", enabled=False)
+    with pytest.raises(ConfigError, match="was changed since it was opened"):
+        opened.write(folder / other)
+    assert opened.path.read_text().endswith("# mine\n")
+
+
+def test_another_file_that_was_changed_since_it_was_written_is_not_overwritten_unasked(
+    opened: Draft, tmp_path: Path
+) -> None:
+    copy = opened.write(tmp_path / "copy.yaml")
+    copy.write_text(copy.read_text() + "# mine\n")
+    opened.edit("edit_route", "by_priority", "critical", enabled=False)
+    with pytest.raises(ConfigError, match="was changed since it was opened"):
+        opened.write(copy)
+    opened.write()  # the one that it came from is as it was opened
+
+
+@pytest.mark.parametrize("kind", ["lines of Windows", "mark of Windows"])
+def test_a_file_as_windows_writes_it_was_changed_by_nobody(tmp_path: Path, kind: str) -> None:
+    text, file = (DATA / "business.yaml").read_bytes(), tmp_path / "routes.yaml"
+    is_marked = kind.startswith("mark")
+    file.write_bytes(b"\xef\xbb\xbf" + text if is_marked else text.replace(b"\n", b"\r\n"))
+    draft = Draft(gl.read_config(file), gl.scan_capture(DATA / "business.parquet").head(10))
+    assert (draft.release().diff, draft.release().is_changed) == ("", False)
+    draft.edit("edit_route", "by_priority", "critical", enabled=False)
+    draft.write()
+    assert gl.read_config(file) == draft.config
+
+
+def test_a_file_that_is_no_text_any_more_is_somebody_elses_change(opened: Draft) -> None:
+    assert opened.path is not None
+    opened.path.write_bytes(b"\xff\xfe\x00")
+    opened.edit("edit_route", "by_priority", "critical", enabled=False)
+    assert opened.release().is_changed
+    with pytest.raises(ConfigError, match="was changed since it was opened"):
+        opened.write()
+    opened.write(replace=True)
+    assert gl.read_config(opened.path) == opened.config
+
+
 def test_a_draft_with_an_error_is_not_written(opened: Draft) -> None:
     opened.edit("edit_route", "by_priority", "critical", when="nonsense = 1")
     assert opened.release().refused
