@@ -23,6 +23,7 @@ from gateway_lab.config.yaml_text import read_text
 _PLAIN = re.compile(
     r"[0-9]+(?:ms|s|m|h)|[A-Za-z_][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./(-][A-Za-z0-9_.,;/()-]*)*"
 )
+_LONE_RETURN = re.compile("\r(?!\n)")
 _NOT_TEXT = {"yes", "no", "on", "off", "y", "n", "true", "false", "null"}
 _ONE_LINE = 88
 _TABLES = {"settings", "brokers", "events", "sources", "targets", "routers", "batches"}
@@ -49,7 +50,7 @@ def to_yaml(config: Document) -> str:
     base = config.base_text
     if base is None or base.lstrip().startswith("{"):
         return to_fresh_yaml(config)
-    return "".join(_merged_sections(base, document))
+    return "".join(_merged_sections(_LONE_RETURN.sub("\n", base), document))
 
 
 def to_fresh_yaml(config: Document) -> str:

@@ -71,6 +71,14 @@ def test_an_unchanged_config_is_written_letter_by_letter(small, business) -> Non
     assert to_text(business) == (Path(__file__).parent / "business.yaml").read_text()
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_an_edit_keeps_comments_whatever_the_lines_end_with(end: str) -> None:
+    edited = parse_config(SMALL.replace("\n", end)).edit_route("r", "one", enabled=False)
+    text = to_text(edited)
+    assert parse_config(text) == edited
+    assert text.count("#") == SMALL.count("#")
+
+
 def test_an_edited_rule_changes_its_line_alone(small: GatewayConfig) -> None:
     assert changed_lines(small.edit_route("r", "one", when="message.key = 'b'")) == [
         "-        when: message.key = 'a'   # only a",
