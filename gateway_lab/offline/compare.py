@@ -21,6 +21,7 @@ from gateway_lab.messages.books import Outcome, Result
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.combinations import combine
 from gateway_lab.offline.compare_handled import own_of, sent
+from gateway_lab.offline.compare_letters import Letters
 from gateway_lab.offline.decide import decide
 from gateway_lab.offline.deliveries import written_rows
 from gateway_lab.offline.handled import Handled
@@ -156,6 +157,8 @@ def _is_alike(pair: Pair, old: View, new: View, source: _Named, router: _Named) 
     before, behind = pair.old.sources.get(source[0] or ""), pair.new.sources.get(source[1] or "")
     if before is None or behind is None or before.name != behind.name or pair.rename:
         return False
+    if before.dead_letter != behind.dead_letter:
+        return False
     if _seen(old, before.name) != _seen(new, behind.name):
         return False
     if router == _OWN:
@@ -250,6 +253,7 @@ def _compare_router(
     sizes = (len(before.found) + 1, len(behind.found) + 1)
     combined = combine([(before.codes, sizes[0]), (behind.codes, sizes[1])])
     place = _place(source[1] or source[0] or "", router[1] or router[0])
+    letters = _letters(pair, source, old.part)
     counts = combined.index.value_counts(name="count").sort(combined.index.name)["count"]
     by_state = zip(counts, *(codes.to_list() for codes in combined.codes), strict=True)
     for state, (count, code, later) in enumerate(by_state):
@@ -260,10 +264,12 @@ def _compare_router(
             plans = _plans(pair, source, way, one, other)
             if way.change is Change.SAME and way.router is None and way.old_route:
                 yield from _altered_sends(way, find(), (old, new))
-            elif plans is None:
-                yield Compared(way=way, count=count, find=find)
+            elif plans is not None:
+                yield from _altered(way, find(), plans, letters)
+            elif letters and way.change is Change.SAME and way.old == DEAD_LETTER:
+                yield from _parted(way, find(), *letters.places(find()))
             else:
-                yield from _altered(way, find(), plans)
+                yield Compared(way=way, count=count, find=find)
 
 
 def _place(source: str, router: str | None) -> Way:
@@ -342,16 +348,26 @@ def _plans(pair: Pair, source: _Named, way: Way, old: _Found, new: _Found) -> _P
     behind = pair.new.targets.get((source[1] or "", way.new or ""))
     if before is None or behind is None:
         return None
-    if replace(before, name="", max_channels=1) == replace(behind, name="", max_channels=1):
+    is_alike = replace(before, name="", max_channels=1) == replace(behind, name="", max_channels=1)
+    if is_alike and _letters(pair, source, old[1].part) is None:
         return None
     return _Plans(before, behind, old[1], new[1])
 
 
-def _altered(way: Way, rows: pl.Series, plans: _Plans) -> Iterator[Compared]:
+def _letters(pair: Pair, source: _Named, part: Part) -> Letters | None:
+    before, behind = pair.old.sources.get(source[0] or ""), pair.new.sources.get(source[1] or "")
+    return Letters.of(before, behind, part)
+
+
+def _altered(
+    way: Way, rows: pl.Series, plans: _Plans, letters: Letters | None
+) -> Iterator[Compared]:
     """Write the deliveries with both plans, and part the rows by what differs."""
     is_content = _content(plans.old) != _content(plans.new)
     before = written_rows(plans.old, plans.before, rows, is_content=is_content)
     behind = written_rows(plans.new, plans.behind, rows, is_content=is_content)
+    if letters is not None:
+        before, behind = letters.refused(before, behind, rows)
     return _parted(way, rows, before, behind)
 
 

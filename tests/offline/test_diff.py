@@ -61,6 +61,33 @@ def test_a_target_that_refuses_now_is_altered(shop: GatewayConfig, five: Capture
     assert ["outcome", "broker", "channel"] in altered or ["outcome", "channel"] in altered
 
 
+@pytest.mark.parametrize(
+    "letters", ["{broker: edge, channel: lost}", "{broker: stream, channel: lost}"]
+)
+def test_dead_letters_that_go_elsewhere_are_altered(
+    letters: str, shop: GatewayConfig, capture_of: MakeCapture
+) -> None:
+    capture = capture_of(
+        message(order("critical", "a.b")),
+        message(order("high")),
+        message({"priority": "urgent", "tenant": "acme"}),
+    )
+    old = shop.edit_route("by_priority", "high", to=["dead_letter"])
+    place = '{broker: stream, channel: "dead.{message.source}"}'
+    new = parse_config(SHOP.replace(place, letters)).edit_route(
+        "by_priority", "high", to=["dead_letter"]
+    )
+    rows = diff(old, new, capture).messages().collect()
+    assert rows.select("seq", "router", "change", "old", "new").rows() == [
+        (0, "by_priority", "altered", "pager", "pager"),
+        (1, "by_priority", "altered", "dead_letter", "dead_letter"),
+        (2, None, "altered", "dead_letter", "dead_letter"),
+    ]
+    named = ["broker", "channel"] if "edge" in letters else ["channel"]
+    assert rows["altered"].to_list() == [named] * 3
+    assert diff(old, new, capture).summary()["same"].sum() == 2
+
+
 def test_a_renamed_target_is_the_same(shop: GatewayConfig, five: Capture) -> None:
     new = shop.rename_target("bulk", "batch")
     assert changes(shop, new, five) == [("by_priority", "bulk", "batch", "moved", 1)]
