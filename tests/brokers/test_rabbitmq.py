@@ -21,6 +21,7 @@ from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
 from gateway_lab.brokers.contract import BrokerError, FailureClass, Outgoing
+from gateway_lab.brokers.rabbitmq import contents as rabbitmq_contents
 from gateway_lab.brokers.rabbitmq import sink as rabbitmq_sink
 from gateway_lab.brokers.rabbitmq import source as rabbitmq_source
 from gateway_lab.brokers.rabbitmq.broker import RabbitmqBroker
@@ -660,6 +661,57 @@ def test_a_header_that_nobody_can_read_harms_no_other() -> None:
     table = b"\3bad" + b"F\0\0\0\x08" + inner + b"\4good" + b"S\0\0\0\1g"
     header = b"\0\x3c\0\0" + bytes(8) + b"\x20\0" + len(table).to_bytes(4) + table
     assert read_properties(header).headers == (("bad", inner), ("good", b"g"))
+
+
+DEEP = b""
+for _ in range(5_000):
+    DEEP = b"\1kF" + len(DEEP).to_bytes(4) + DEEP
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (b"D\2\0\0\0\x0f", b"0.15"),
+        (b"A\0\0\0\6D\2\0\0\0\x0f", b'["0.15"]'),
+        (b"T" + b"\xff" * 8, b"\xff" * 8),
+        (b"F" + len(DEEP).to_bytes(4) + DEEP, DEEP),
+    ],
+    ids=["decimal", "decimal in a list", "time after all calendars", "table without a bottom"],
+)
+def test_a_header_of_a_rare_type_harms_neither_the_source_nor_other_headers(
+    field: bytes, expected: bytes
+) -> None:
+    table = b"\4rare" + field + b"\x08x-gw-key" + b"S\0\0\0\1k"
+    header = b"\0\x3c\0\0" + bytes(8) + b"\x20\0" + len(table).to_bytes(4) + table
+    properties = read_properties(header)
+    assert (properties.headers, properties.key) == ((("rare", expected),), b"k")
+
+
+class FakeSocket(asyncio.Transport):
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+
+async def test_a_server_that_nobody_listens_to_for_long_counts_as_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rabbitmq_contents, "_HEARTBEAT_EVERY_S", 0.001)
+    reader = asyncio.StreamReader()
+    arriving = Arriving(reader)
+    arriving.connection_made(FakeSocket())
+    arriving.pause()
+    arriving.pause()
+    beat = marshal(Heartbeat(), 0)
+    assert await soon(reader.readexactly(3 * len(beat))) == 3 * beat
+    arriving.resume()
+    arriving.data_received(beat)
+    arriving.pause()
+    arriving.connection_lost(None)  # nothing may come behind it
+    assert set(await soon(reader.read())) == set(beat)
 
 
 async def until(ask: Callable[[], Awaitable[object]], expected: object) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from struct import Struct
 from typing import NamedTuple, TypeAlias
 
@@ -37,7 +38,7 @@ _CONTENT_TYPE, _ENCODING, _HEADERS, _MODE, _PRIORITY = 0x8000, 0x4000, 0x2000, 0
 _CORRELATION, _REPLY_TO, _EXPIRATION, _MESSAGE_ID, _TIME = 0x0400, 0x0200, 0x0100, 0x0080, 0x0040
 _BEFORE_ID = (_CORRELATION, _REPLY_TO, _EXPIRATION)
 _LATEST_SECOND = 253_402_300_799  # of the year 9999
-_TEXT = ord("S")
+_TEXT, _TIME_VALUE = ord("S"), ord("T")
 _DELIVERY_COUNT = "x-delivery-count"
 
 Content: TypeAlias = tuple[bytes, bytes, bytes]
@@ -109,6 +110,7 @@ class Arriving(asyncio.StreamReaderProtocol):
         self._socket: asyncio.Transport | None = None
         self._clock = asyncio.get_running_loop().time
         self._last_passed = self._clock()
+        self._beating: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note where bytes come from."""
@@ -150,11 +152,29 @@ class Arriving(asyncio.StreamReaderProtocol):
         """Read no more for now: the server is held back by TCP."""
         if self._socket is not None and not self._socket.is_closing():
             self._socket.pause_reading()
+            if self._beating is None:
+                self._beat()
+
+    def _beat(self) -> None:
+        """Keep aiormq from taking a server for dead that nobody listens to."""
+        self._pass(_HEARTBEAT)
+        self._beating = asyncio.get_running_loop().call_later(_HEARTBEAT_EVERY_S, self._beat)
 
     def resume(self) -> None:
         """Read on."""
+        self._rest_from_beating()
         if self._socket is not None and not self._socket.is_closing():
             self._socket.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take in that nothing comes any more."""
+        self._rest_from_beating()
+        super().connection_lost(exc)
+
+    def _rest_from_beating(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
 
 
 class Delivery(NamedTuple):
@@ -219,9 +239,8 @@ def _read_table(table: bytes, second: int | None, message_id: str) -> Properties
             at = start + _LENGTH.unpack_from(table, at + 1)[0]
             value = table[start:at]
         else:
-            at, found = _other_value(table, at)
+            at, found, value = _other_value(table, at)
             count = found if name == _DELIVERY_COUNT and isinstance(found, int) else count
-            value = _as_text(found)
         if name == KEY_HEADER:
             key = value
         elif name == TIMESTAMP_HEADER:
@@ -232,15 +251,20 @@ def _read_table(table: bytes, second: int | None, message_id: str) -> Properties
     return Properties(key, timestamp, tuple(headers), count, message_id)
 
 
-def _other_value(table: bytes, at: int) -> tuple[int, object]:
-    """Return the end and the value of a field that is not text."""
+def _other_value(table: bytes, at: int) -> tuple[int, object, bytes]:
+    """Return the end of a field that is not text, its value, and that as text.
+
+    Rather its bytes than none: in lists and tables may be what is not UTF-8, or has no bottom, and
+    a time may be none that there is.
+    """
     try:
         used, value = decode.embedded_value(table[at:])
-    except ValueError:  # a table or list that holds what is not UTF-8: rather its bytes than none
-        start = at + 5
-        end = start + _LENGTH.unpack_from(table, at + 1)[0]
-        return end, table[start:end]
-    return at + used, value
+        return at + used, value, _as_text(value)
+    except (ValueError, OverflowError, OSError, RecursionError):
+        start, size = at + 1, _SIZE.size
+        if table[at] != _TIME_VALUE:
+            start, (size,) = start + _LENGTH.size, _LENGTH.unpack_from(table, start)
+        return start + size, None, table[start : start + size]
 
 
 def _from_second(second: int | None) -> datetime | None:
@@ -259,4 +283,6 @@ def _as_text(value: object) -> bytes:
         return value.isoformat().encode()
     if value is None:
         return b""
+    if isinstance(value, Decimal):
+        return str(value).encode()
     return json.dumps(value, default=lambda each: _as_text(each).decode(errors="replace")).encode()
