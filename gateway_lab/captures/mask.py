@@ -204,7 +204,7 @@ def _unchanged(text: bytes) -> bytes:
 
 
 _VALUES: Mapping[Kind, Callable[[bytes], object]] = {
-    Kind.NUMBER: float,
+    Kind.NUMBER: lambda text: float(text) + 0.0,  # 0.0 equals -0.0, so it has the same mask
     Kind.TIMESTAMP: lambda text: parse_date_time(_decode(text)),
     Kind.OBJECT: lambda text: text,
 }

@@ -13,6 +13,7 @@ from gateway_lab.captures.format import TIME
 from gateway_lab.config.plan import BatchPlan
 from gateway_lab.errors import ReplayError, did_you_mean
 from gateway_lab.offline.columns import Stream
+from gateway_lab.offline.masked_values import require_aggregated
 from gateway_lab.offline.tasks import Run
 from gateway_lab.rules.to_polars import dtype
 from gateway_lab.rules.tree import Reference, column_name
@@ -35,12 +36,15 @@ def batch_frame(run: Run, name: str, guards: pl.DataFrame | None = None) -> pl.D
         of the group, then the names of `group_by` and of the aggregates.
 
     Raises:
-        ReplayError: The config has no such batch, or a column is missing in the guards.
+        ReplayError: The config has no such batch, or a column is missing in the guards; or the
+            capture has masked what the batch reads.
     """
     if name not in run.plan.batches:
         problem = f"the config has no batch {name!r}"
         raise ReplayError(problem, hint=did_you_mean(name, run.plan.batches) or "it has none")
     plan = run.plan.batches[name]
+    if run.capture.is_masked:
+        require_aggregated(plan, run.plan.sources[plan.source])
     inputs = batch_inputs(plan)
     messages = batch_messages(run, plan, inputs)
     recorded = _by_place(guards)

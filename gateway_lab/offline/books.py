@@ -85,6 +85,8 @@ class Books:
         not_replayed: Source to those whose handler did not run.
         sources: Source to the messages that it read.
         handled: What handlers made of the messages of each source that has one.
+        routers: Those that can be told; of a masked capture some cannot.
+        targets: Likewise: those that no router sends to which cannot be told.
     """
 
     messages: int

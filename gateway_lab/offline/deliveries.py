@@ -16,6 +16,7 @@ from gateway_lab.messages.message import Message
 from gateway_lab.offline.columns import Stream
 from gateway_lab.offline.decide import decide
 from gateway_lab.offline.handled import END_OF, HandledPart
+from gateway_lab.offline.masked_values import require_written
 from gateway_lab.offline.parts import Part
 from gateway_lab.offline.targets import letter_channels, target_references, write
 from gateway_lab.offline.view import View
@@ -283,6 +284,8 @@ def _read_rows(part: Part, rows: pl.Series, *columns: str) -> pl.DataFrame:
 
 def _render(rows: pl.DataFrame, target: TargetPlan, stream: Stream) -> pl.DataFrame:
     """Write key, headers and body of each delivery, as the gateway would."""
+    if stream.part.masked:
+        require_written(target, stream.source)
     inputs = target_references(target)
     render = compile_render(target, inputs)
     stream.prepare(inputs)

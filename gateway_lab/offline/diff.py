@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import polars as pl
@@ -27,6 +27,7 @@ from gateway_lab.offline.compare import (
 from gateway_lab.offline.documents import document_changes
 from gateway_lab.offline.handled import HandledCapture
 from gateway_lab.offline.lazily import lazily
+from gateway_lab.offline.masked import unknown_routers, without_routers
 from gateway_lab.offline.parts import Part, parts_of
 from gateway_lab.offline.places import Places
 from gateway_lab.offline.progress import watched
@@ -79,10 +80,18 @@ def diff(
             a source that handlers handle; or handlers cannot run.
         ConfigError: A function is registered for a source that declares no handler.
     """
-    pair = Pair(
+    whole = Pair(
         old=plan_for(old, capture)[0],
         new=plan_for(new, capture)[0],
         rename=_checked(rename or {}, old, new),
+    )
+    unknown = _unknown(whole, old, new)
+    pair = replace(
+        whole,
+        old=without_routers(
+            whole.old, {n for n in whole.old.routers if whole.renamed(n) in unknown}
+        ),
+        new=without_routers(whole.new, unknown),
     )
     parts = parts_of(capture)
     told = dict(sources or {})
@@ -92,11 +101,19 @@ def diff(
         handled = _rehearsed(pair, parts, handlers, told)
     elif capture.metadata.stage == "handled":
         handled = ("already", "already")
-    result = RouteDiff(old, new, capture, pair, parts, told, handled)
+    result = RouteDiff(
+        old, new, capture, pair, parts, told, handled, unknown=tuple(sorted(unknown))
+    )
     for ways in watched(map(result.count, parts), [part.rows for part in parts], "diff"):
         for way, count in ways.items():
             result.ways[way] = result.ways.get(way, 0) + count
     return result
+
+
+def _unknown(pair: Pair, old: GatewayConfig, new: GatewayConfig) -> set[str]:
+    """Name the routers that a masked capture does not tell of in one config or the other."""
+    before = map(pair.renamed, unknown_routers(old, pair.old))
+    return {*before, *unknown_routers(new, pair.new)}
 
 
 def _rehearsed(
@@ -145,6 +162,7 @@ class RouteDiff:
         new: What shall run.
         capture: The messages.
         ways: What happens, to how many deliveries.
+        unknown: Routers, as the new config names them, of which a masked capture does not tell.
     """
 
     old: GatewayConfig
@@ -155,6 +173,7 @@ class RouteDiff:
     _sources: Mapping[str, str | tuple[str, ...]]
     _handled: HandledPair
     ways: dict[Way, int] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
     def count(self, part: Part) -> dict[Way, int]:
         """Count the deliveries of a part by what happens to them."""
@@ -167,11 +186,11 @@ class RouteDiff:
         """What happens per router: `router, deliveries, same, altered, moved, added, removed`.
 
         No router: invalid messages, whose dead letters are their source's, and what handlers
-        ended, failed at or sent.
+        ended, failed at or sent. Of routers that are unknown all counts are null.
         """
         routers = dict.fromkeys([*self.old.routers, *self.new.routers])
-        names = [name for name in [*routers, None] if any(w.router == name for w in self.ways)]
-        rows = [(name, *self._counts(name)) for name in names]
+        seen = {*self.unknown, *(way.router for way in self.ways)}
+        rows = [(name, *self._counts(name)) for name in [*routers, None] if name in seen]
         schema = ["router", "deliveries", *(change.value for change in Change)]
         types = [pl.String, *[pl.Int64] * (len(schema) - 1)]
         return pl.DataFrame(rows, schema=dict(zip(schema, types, strict=True)), orient="row")
@@ -211,10 +230,16 @@ class RouteDiff:
 
         Raises:
             ExpectationError: A promise does not hold (the text says by how much), or there is no
-                delivery to hold it against, as with a capture of other channels.
+                delivery to hold it against, as with a capture of other channels, or a masked
+                capture does not tell of all.
             ReplayError: `keep` names what the old config does not have.
         """
         names = tuple(keep)
+        if self.unknown and (names or max_moved is not None):
+            raise ExpectationError(
+                f"nothing can be promised of {', '.join(self.unknown)}: the capture is masked",
+                hint="use the capture that it was masked from",
+            )
         problems = [*self._over(max_moved), *self._not_kept(names)]
         if not self.ways and (names or max_moved is not None):
             raise ExpectationError(
@@ -234,7 +259,9 @@ class RouteDiff:
         changed = sum(n for way, n in self.ways.items() if way.change is not Change.SAME)
         return changed / total if total else 0.0
 
-    def _counts(self, router: str | None) -> list[int]:
+    def _counts(self, router: str | None) -> list[int] | list[None]:
+        if router in self.unknown:
+            return [None] * (len(Change) + 1)
         counts = [
             sum(n for way, n in self.ways.items() if way.router == router and way.change is change)
             for change in Change
@@ -283,6 +310,9 @@ class RouteDiff:
         )
         lines = [head]
         for row in self.summary().rows(named=True):
+            if row["deliveries"] is None:
+                lines.append(f"  {row['router']}: unknown, the capture is masked")
+                continue
             counts = ", ".join(f"{row[change.value]:,} {change.value}" for change in Change)
             lines.append(f"  {row['router'] or self._no_router}: {counts}")
         return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -21,6 +21,7 @@ from gateway_lab.offline.questions import sample_deliveries
 from gateway_lab.offline.tasks import Run
 from gateway_lab.routing.routed import DEAD_LETTER, DROP
 from gateway_lab.routing.sending import SEND_ROUTE
+from gateway_lab.rules.template import Template
 
 Filters = dict[str, str | None]
 
@@ -80,37 +81,45 @@ def mask_channels(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """Mask channels that are built from private values, unless these may be shown.
 
     Args:
-        frame: With columns `target` and `channel`.
-        plan: Says which targets write private values into their channels, for any source.
+        frame: With columns `target` and `channel`, of what is delivered; or of all deliveries,
+            with `source` and `outcome`: dead letters go elsewhere.
+        plan: Says which channels hold private values, for any source.
     """
     if is_private_shown():
         return frame
-    written = [*plan.targets, *((source, DEAD_LETTER) for source in plan.sources)]
-    private = {
-        target: _fixed_start(plan, source, target)
-        for source, target in written
-        if _is_private(plan, source, target)
-    }
+    targets = _private(plan, ((*pair, each.channel) for pair, each in plan.targets.items()))
+    letters = _private(
+        plan,
+        ((name, name, s.dead_letter.channel) for name, s in plan.sources.items() if s.dead_letter),
+    )
+    is_letter = pl.lit(value=False)
+    if "outcome" in frame.columns:
+        is_letter = pl.col("outcome") == Outcome.DEAD_LETTERED.value
+    source = pl.col("source") if "source" in frame.columns else pl.lit(None, pl.String)
+    rows = frame.select("channel", "target", source=source, is_letter=is_letter).rows()
+    starts = [
+        letters.get(source) if is_letter else targets.get(target)
+        for _, target, source, is_letter in rows
+    ]
     shown = [
-        f"{private[target]}{mask_text(channel)}" if channel and target in private else channel
-        for target, channel in frame.select("target", "channel").rows()
+        channel if start is None or not channel else f"{start}{mask_text(channel)}"
+        for (channel, *_), start in zip(rows, starts, strict=True)
     ]
     return frame.with_columns(channel=pl.Series(shown, dtype=pl.String))
 
 
-def _fixed_start(plan: Plan, source: str, target: str) -> str:
-    """Return what all channels of a target begin with."""
-    found = plan.targets.get((source, target))
-    first = found.channel.parts[0] if found and found.channel.parts else ""
-    return first if isinstance(first, str) else ""
+def _private(plan: Plan, channels: Iterable[tuple[str, str, Template]]) -> dict[str, str]:
+    """Say which channels hold private values: the name they are known by, and how they begin.
 
-
-def _is_private(plan: Plan, source: str, target: str) -> bool:
-    found = plan.targets.get((source, target))
-    nodes = found.channel.nodes if found else ()
-    letter = plan.sources[source].dead_letter
-    nodes = (*nodes, *(letter.channel.nodes if letter else ()))
-    return any(is_private(plan, source, node) for node in nodes)
+    Args:
+        plan: Says what is private.
+        channels: Source, name and template of each.
+    """
+    return {
+        name: next((part for part in template.parts[:1] if isinstance(part, str)), "")
+        for source, name, template in channels
+        if any(is_private(plan, source, node) for node in template.nodes)
+    }
 
 
 # --- what may be asked ---

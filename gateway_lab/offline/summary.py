@@ -97,7 +97,7 @@ class Replay:
             sources=dict(self.tally.sources),
             handled=tuple(handled_books(self.tally)),
             routers=tuple(map(self._router_book, self.run.plan.routers)),
-            targets=tuple(self._target_books()),
+            targets=tuple(e for e in self._target_books if e.target not in self._unknown_targets),
         )
 
     def books(self) -> Books:
@@ -141,20 +141,12 @@ class Replay:
         `unmatched` that says so, and invalid messages.
         """
         brokers = {name: target.broker for name, target in self.config.targets.items()}
-        unknown = self._unknown_targets
-        rows = [
-            (
-                each.target,
-                brokers.get(each.target),
-                *_unless(each.as_row()[1:], each.target in unknown),
-            )
-            for each in self._books.targets
-        ]
-        return pl.DataFrame(
-            rows,
-            schema=TargetBook.schema_with_broker(),
-            orient="row",
-        )
+        known = {each.target: each.as_row()[1:] for each in self._books.targets}
+        schema = TargetBook.schema_with_broker()
+        unknown = (None,) * (len(schema) - 2)
+        names = [each.target for each in self._target_books]
+        rows = [(name, brokers.get(name), *known.get(name, unknown)) for name in names]
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     def flow(self) -> pl.DataFrame:
         """Where deliveries go: `source, router, route, target, outcome, deliveries, bytes`.
@@ -323,23 +315,27 @@ class Replay:
             undecided=sum(undecided),
         )
 
-    def _target_books(self) -> Iterator[TargetBook]:
+    @cached_property
+    def _target_books(self) -> tuple[TargetBook, ...]:
         found = {key[3] for key, _ in nonzero(self.tally.deliveries)}
-        for target in [*self.config.targets, *sorted({DROP, DEAD_LETTER} & found)]:
-            counts = dict.fromkeys(Outcome, 0)
-            size = 0
-            for key, (messages, bytes_) in self.tally.deliveries.items():
-                if key[3] == target:
-                    counts[Outcome(key[4])] += messages
-                    size += bytes_
-            yield TargetBook(
-                target=target,
-                deliveries=sum(counts.values()),
-                delivered=counts[Outcome.DELIVERED],
-                dropped=counts[Outcome.DROPPED],
-                dead_lettered=counts[Outcome.DEAD_LETTERED],
-                bytes=size,
-            )
+        names = [*self.config.targets, *sorted({DROP, DEAD_LETTER} & found)]
+        return tuple(map(self._target_book, names))
+
+    def _target_book(self, target: str) -> TargetBook:
+        counts = dict.fromkeys(Outcome, 0)
+        size = 0
+        for key, (messages, bytes_) in self.tally.deliveries.items():
+            if key[3] == target:
+                counts[Outcome(key[4])] += messages
+                size += bytes_
+        return TargetBook(
+            target=target,
+            deliveries=sum(counts.values()),
+            delivered=counts[Outcome.DELIVERED],
+            dropped=counts[Outcome.DROPPED],
+            dead_lettered=counts[Outcome.DEAD_LETTERED],
+            bytes=size,
+        )
 
     @property
     def _router_names(self) -> list[str]:
@@ -392,7 +388,3 @@ def counted(run: Run) -> Tally:
         books.add(part)
     check_books(books)
     return books
-
-
-def _unless(values: tuple[object, ...], is_unknown: bool) -> tuple[object, ...]:  # noqa: FBT001
-    return (None,) * len(values) if is_unknown else values

@@ -112,9 +112,11 @@ class Trial:
         heads = ("settings.",) if self.handlers is None else ("settings.", "retry.", "sources.")
         return tuple(item for item in point.items() if item[0].startswith(heads))
 
-    def _deliveries(self, config: GatewayConfig) -> dict[str, float]:
+    def _deliveries(self, config: GatewayConfig) -> dict[str, float | None]:
         handlers = self._handled()
         compared = diff(self.config, config, self.capture, sources=self.sources, handlers=handlers)
+        if compared.unknown:
+            return dict.fromkeys(("moved", "moved_share", "letters"))
         moved = sum(n for way, n in compared.ways.items() if way.change is not Change.SAME)
         books = self._replayed(config, handlers).books()
         letters = sum(each.dead_lettered for each in books.targets)

@@ -36,7 +36,8 @@ class Tuning:
             `cost` (seconds of the database for the whole capture) and `busy` (as a share of the
             capture's time); `moved` and `moved_share` (deliveries that do not stay the same);
             `letters` (dead letters); `retry_wait` (seconds from the first try to the dead letter
-            at most, half of that on average). Without batches those of rows are null.
+            at most, half of that on average). Without batches those of rows are
+            null, and of a masked capture those of deliveries that it does not tell.
     """
 
     config: GatewayConfig

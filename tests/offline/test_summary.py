@@ -109,6 +109,20 @@ def test_private_values_are_masked_in_a_sample_until_they_are_asked_for(
         show_private(show=False)
 
 
+def test_a_channel_is_masked_for_what_stands_in_it_and_not_for_its_dead_letters(
+    shop: GatewayConfig, capture_of: MakeCapture
+) -> None:
+    config = shop.edit_source("orders", private={"key": True})
+    config = config.edit_source(
+        "orders", dead_letter={"broker": "edge", "channel": "dead.{message.key}"}
+    )
+    result = replay(config, capture_of(message(order("critical", "a.b"), key=b"k")))
+    assert result.channels()["channel"].to_list() == ["audit"]
+    shown = dict(result.sample().select("target", "channel").rows())
+    assert shown["audit"] == "audit"
+    assert shown["pager"].startswith("dead.masked:")
+
+
 def test_books_that_do_not_balance_are_an_error(result: Replay) -> None:
     key = next(iter(result.tally.results))
     result.tally.results[key] = (99, 0)
