@@ -7,11 +7,8 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from gateway_lab.cli.example import FOLDER
 from gateway_lab.examples import users
@@ -19,25 +16,16 @@ from gateway_lab.messages.message import Message
 from gateway_lab.testing.servers import Server, free_port
 from tests.example.stages import on
 from tests.live.clients import Fresh
+from tests.live.metrics import asked, total
 from tests.live.process import LIMIT_S, Process
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker]
 OPTIONS = ("--app", "gateway_lab.examples.users:gateway", "--create-channels", "--port")
 
 
-def asked(port: int, path: str) -> tuple[int, str]:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=LIMIT_S) as answer:
-            return answer.status, answer.read().decode()
-    except HTTPError as error:
-        return error.code, error.read().decode()
-
-
 async def settled(port: int) -> float:
     """Return how many messages the metrics say are settled."""
-    _, text = await asyncio.to_thread(asked, port, "/metrics")
-    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
-    return sum(one.value for one in samples if one.name == "gateway_lab_messages_settled_total")
+    return await asyncio.to_thread(total, port, "gateway_lab_messages_settled_total") or 0
 
 
 async def test_one_program_serves_four_brokers_and_one_port_tells_of_all(

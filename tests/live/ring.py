@@ -21,8 +21,10 @@ from typing import Final
 
 from gateway_lab.gateway.window import MAX_MESSAGES
 from gateway_lab.testing.server_process import Server, dies_with_parent
+from gateway_lab.testing.servers import free_port
 from tests.live.blocking import Blocking, wait_until
 from tests.live.ledger import Bounds, Ledger, Verdict
+from tests.live.metrics import total
 from tests.live.script import LETTERS, OUT, PLAIN, Record, Script
 from tests.live.stage import GROUPS, LEASE, TRIES
 
@@ -119,7 +121,7 @@ class Hop:
             "GATEWAY_MEMBER": f"hop-{number}",
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._log_start = 0
+        self._log_start = self._port = 0
         self.peak_mb = 0
 
     @property
@@ -128,10 +130,12 @@ class Hop:
 
     def start(self) -> None:
         """Start it, or start it again."""
+        self._port = free_port()
+        command = [str(GATEWAY_LAB), "run", str(self._config), "--port", str(self._port)]
         with self._log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                [*dies_with_parent(), GATEWAY_LAB, "run", str(self._config)],
+                [*dies_with_parent(), *command],
                 env={**os.environ, **self._environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -159,6 +163,10 @@ class Hop:
     def _is_running(self) -> bool:
         self.check()
         return b"is running" in self._log.read_bytes()[self._log_start :]
+
+    def is_idle(self) -> bool:
+        """Say whether it runs, and has nothing in hand."""
+        return self._is_running() and total(self._port, "gateway_lab_in_flight_messages") == 0
 
     def check(self) -> None:
         """See that it has not ended by itself.
@@ -333,8 +341,9 @@ class Ring:
         raise TimeoutError(f"waited for this: {what}")
 
     def _is_done(self, number: int, hop: Hop) -> bool:
+        """Say so once nothing is left, and nothing in hand: RabbitMQ does not count that as left."""
         hop.check()
-        return self._lag_of(number, hop) == 0
+        return self._lag_of(number, hop) == 0 and hop.is_idle()
 
     def _lag_of(self, number: int, hop: Hop) -> int:
         return self._clients[hop.source].lag(f"{self._name}.{number - 1}", self._name)
