@@ -223,7 +223,7 @@ def _spell(time: datetime) -> str:
 
 def _plain(value: str) -> bytes:
     """Make a text that every broker's headers carry."""
-    return _CONTROL.sub(" ", value).strip().encode()
+    return _CONTROL.sub(" ", value).strip().encode(errors="backslashreplace")
 
 
 def _encode(kept: Kept) -> tuple[str, list[str]]:

@@ -329,7 +329,7 @@ class Gateway:
             self._change(name, State.STOPPED)
         except GatewayLabError as error:
             self._change(name, State.RED, str(error))
-        except Exception as error:  # noqa: BLE001 - other sources go on, whatever this is
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - others go on, whatever it is
             # The text of a foreign error may hold parts of messages.
             self._change(name, State.RED, f"a defect of gateway_lab: {place_of(error)}")
         else:

@@ -169,6 +169,12 @@ def test_a_reason_fits_into_a_header() -> None:
     assert len(reason) == 1_000
 
 
+def test_a_reason_that_no_text_can_hold_is_spelled_out() -> None:
+    assert (
+        told(letter(a_message(), "kafka", "half a \ud800 sign"), "reason") == rb"half a \ud800 sign"
+    )
+
+
 def test_a_letter_says_where_its_message_stood() -> None:
     message = a_message(channel="a/b", partition=None)
     assert told(letter(message, "nats"), "position") == b"here/a/b/-/7"

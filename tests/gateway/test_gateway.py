@@ -244,6 +244,24 @@ async def test_what_wraps_a_source_is_read_in_its_place() -> None:
     assert await shop.left() == []
 
 
+async def test_a_source_that_ends_by_what_is_no_exception_is_red_all_the_same() -> None:
+    class Fatal(BaseException):
+        pass
+
+    class Broken(WrappedSource):
+        async def read(self, limit: int) -> Batch:
+            raise Fatal(limit)
+
+    shop = Shop()
+
+    def wrap(_: str, source: Source) -> Source:
+        return Broken(source)
+
+    async with Gateway(shop.config, environ=shop.environ, wrap=wrap) as gateway:
+        await until(lambda: gateway.stats().sources[0].state is State.RED)
+    assert gateway.stats().sources[0].reason.startswith("a defect of gateway_lab: Fatal in read")
+
+
 async def test_an_address_that_is_not_set_is_told_at_once() -> None:
     config = parse_config(SHOP.replace("there: memory", "there: kafka"))
     with pytest.raises(BrokerError, match="GATEWAY_BROKER_THERE_URL is not set"):

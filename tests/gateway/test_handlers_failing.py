@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Annotated, Any
 
 import pytest
@@ -17,6 +19,7 @@ from tests.gateway.test_handlers import HANDLED, HandledShop, Order, run, why
 
 pytestmark = pytest.mark.anyio
 
+TWICE = HANDLED.replace("initial: 1ms", "attempts: 2, initial: 1ms")
 ONCE = HANDLED.replace("initial: 1ms", "attempts: 1, initial: 1ms")
 SLOWLY = HANDLED.replace("initial: 1ms, max: 5ms", "initial: 1h, max: 1h")
 
@@ -57,6 +60,54 @@ async def test_a_dependency_is_cleaned_up_although_the_function_has_failed() -> 
     await run(shop, 1)
     assert [why(each)[1] for each in shop.letters()] == ["pay: ValueError: 1 is too much"]
     assert told == ["closed"]
+
+
+class Fatal(BaseException):
+    """What is no Exception."""
+
+
+async def _cancelled(event: Order) -> Order:
+    task = asyncio.create_task(asyncio.sleep(event.n))
+    task.cancel()
+    await task
+    return event
+
+
+async def _fatal(event: Order) -> Order:
+    raise Fatal(f"no more than {event.n}")
+
+
+def _nothing_left(_: Order) -> Order:
+    return next(iter(()))
+
+
+async def _no_text(event: Order) -> Order:
+    raise ValueError(f"{event.n}" + b"\xff".decode(errors="surrogateescape"))
+
+
+async def _asks_strangely(_: Order) -> Order:
+    raise NackMessage(delay=timedelta(milliseconds=1))
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (_cancelled, "_cancelled: it was cancelled, and not by the gateway"),
+        (_fatal, "_fatal: Fatal: no more than 1"),
+        (_nothing_left, "_nothing_left: RuntimeError: a plain function raised StopIteration"),
+        (_no_text, r"_no_text: ValueError: 1\udcff"),
+        (_asks_strangely, "_asks_strangely: it asked for another try"),
+    ],
+)
+async def test_whatever_a_handler_raises_it_fails_its_try_and_the_source_goes_on(
+    function: Callable[[Order], Order], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = HandledShop(TWICE)
+    shop.made.handler("orders")(function)
+    shop.publish([order(1, key="k"), order(1, key="k"), order(1)])
+    await run(shop, 3)
+    assert [why(each) for each in shop.letters()] == [("handler", reason)] * 3
+    assert not [each for each in caplog.records if "no more" in str(each.__dict__.get("reason"))]
 
 
 async def test_the_log_says_where_it_was_raised_and_nothing_of_the_message(

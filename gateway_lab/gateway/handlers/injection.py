@@ -5,12 +5,14 @@ async with the middlewares → consume scopes → arguments → function → rou
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial, wraps
+from math import inf
 from typing import Any, Final, TypeAlias, get_origin
 
 import msgspec
@@ -42,6 +44,7 @@ Arguments: TypeAlias = Callable[["bytes | None"], dict[str, Any]]
 Consume: TypeAlias = Callable[["GatewayMessage"], Awaitable[Any]]
 
 _WHOLE: Final = (dict, Mapping, object)
+_ENDS_THE_PROCESS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class GatewayMessage(StreamMessage[Message]):
@@ -335,13 +338,25 @@ async def _translated(call: Awaitable[Routed]) -> Routed:
     try:
         return await call
     except NackMessage as nack:
-        raise TryAgain("it asked for another try", nack.extra_options.get("delay")) from None
+        delay = _seconds(nack.extra_options.get("delay"))
+        raise TryAgain("it asked for another try", delay) from None
     except RejectMessage:
         raise Refused("it rejected the message") from None
-    except (Refused, InvalidEvent, Exhausted):
+    except (Refused, InvalidEvent, Exhausted, *_ENDS_THE_PROCESS):
         raise
-    except Exception as error:
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise TryAgain("it was cancelled, and not by the gateway") from error
+    except BaseException as error:
         raise TryAgain(_told(error)) from error
+
+
+def _seconds(delay: object) -> float | None:
+    """Take only what a clock can wait for; else the config says how long."""
+    is_time = isinstance(delay, int | float) and 0 <= delay < inf
+    return float(delay) if is_time else None  # type: ignore[arg-type]
 
 
 def _told(error: BaseException) -> str:

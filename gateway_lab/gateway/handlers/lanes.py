@@ -328,7 +328,7 @@ class HandlerLanes:
         """Note a try that failed; the last one makes a dead letter."""
         job.first = job.first or datetime.now(UTC)
         cause = again.__cause__  # without one the reason is ours, and holds nothing of the message
-        place = place_of(cause) if isinstance(cause, Exception) else again.reason
+        place = place_of(cause) if cause else again.reason
         _LOG.warning(
             "the handler %s failed, try %d of %d",
             job.handling.name,

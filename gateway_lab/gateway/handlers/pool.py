@@ -101,6 +101,10 @@ class HandlerPool:
 def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
     try:
         value = call()
+    except StopIteration as error:  # no future of asyncio carries one
+        stopped = RuntimeError("a plain function raised StopIteration")
+        stopped.__cause__ = error
+        future.set_exception(stopped)
     except BaseException as error:  # noqa: BLE001 - whoever waits for it is told
         future.set_exception(error)
     else:
