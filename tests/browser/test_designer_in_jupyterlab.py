@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,13 @@ ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "var" / "browser"
 NOTHING = "\N{EN DASH}"
 expect.set_options(timeout=60_000)
+
+
+# Which process the kernel is.
+NUMBER = """
+import os, pathlib
+_ = pathlib.Path("pid").write_text(str(os.getpid()))
+"""
 
 
 # Completions are not known until a file is there.
@@ -63,7 +73,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with jupyter_lab(folder) as lab:
         capture = ROOT / "data" / "business.parquet"
         cells = [
-            opening(folder / "routes.yaml", capture, head=3_000),
+            NUMBER + opening(folder / "routes.yaml", capture, head=3_000),
             "designer",
             opening(folder / "routes.yaml", folder / "hostile.ndjson"),
             opening(folder / "routes.yaml", capture, head=0),
@@ -100,6 +110,10 @@ def condition(designer: Locator, route: str = "critical") -> Locator:
 
 def count(designer: Locator, what: str = "by_priority/critical") -> Locator:
     return designer.locator(f'[data-key="{what}:samples"]')
+
+
+def number(designer: Locator) -> int:
+    return int(count(designer).inner_text().replace(",", ""))
 
 
 def routes(designer: Locator) -> list[str]:
@@ -313,6 +327,31 @@ def test_a_window_drawn_on_the_time_chart_counts_what_lies_in_it(designer: Locat
     expect(count(designer)).to_have_text(whole)
 
 
+def test_a_window_can_be_typed_and_each_of_its_edges_moved(designer: Locator) -> None:
+    whole = number(designer)
+    start = designer.get_by_label("messages from (UTC)")
+    stop = designer.get_by_label("messages until (UTC)")
+    ended = stop.input_value()
+    first, last = map(datetime.fromisoformat, (start.input_value(), ended))
+    start.fill((first + (last - first) / 2).isoformat(timespec="seconds"))
+    expect(count(designer)).not_to_have_text(str(whole))
+    half = number(designer)
+    assert 0 < half < whole
+    expect(designer.get_by_role("button", name="All")).to_have_attribute("aria-disabled", "false")
+    brush = designer.locator(".gl-brush").bounding_box()
+    chart = designer.locator(".gl-times").bounding_box()
+    assert brush is not None
+    assert chart is not None
+    mouse, y = designer.page.mouse, chart["y"] + 20
+    mouse.move(brush["x"] + 1, y)
+    mouse.down()
+    mouse.move(chart["x"] + chart["width"] * 0.2, y, steps=4)
+    mouse.up()
+    expect(count(designer)).not_to_have_text(str(half))
+    assert half < number(designer) < whole
+    expect(stop).to_have_value(ended)
+
+
 def test_a_comparison_shows_what_goes_elsewhere(designer: Locator) -> None:
     press(designer, "Compare")
     panel = designer.locator(".gl-comparison")
@@ -389,6 +428,23 @@ def test_the_code_makes_the_config_again(designer: Locator) -> None:
     expect(designer.get_by_text("Copied")).to_be_visible()
 
 
+# --- without a kernel ---
+
+
+def test_a_notebook_that_nobody_ran_or_trusts_shows_a_picture_and_tables(lab: Lab) -> None:
+    shutil.copy(ROOT / "notebooks" / "02_design.ipynb", lab.server.folder / "work")
+    page = lab.page.context.new_page()
+    page.goto(f"{lab.server.url}/lab/workspaces/other/tree/02_design.ipynb?reset")
+    shown = page.locator(".jp-OutputArea-output", has=page.locator("img[alt*='messages go']"))
+    picture = shown.locator("img")
+    picture.scroll_into_view_if_needed()
+    expect(picture).to_be_visible()
+    assert picture.evaluate("each => each.naturalWidth") > 0
+    expect(shown.get_by_role("cell", name="urgent").first).to_be_visible()
+    expect(page.get_by_text("Error displaying widget")).to_have_count(0)
+    page.close()
+
+
 # --- views, keys, readers ---
 
 
@@ -446,6 +502,62 @@ def test_everything_is_reached_by_the_tab_key(lab: Lab, designer: Locator) -> No
     expect(designer.locator(".gl-samples")).to_contain_text("router by_priority")
 
 
+def walk(lab: Lab, name: str, key: str = "Tab") -> None:
+    """Press a key until what has the focus is called so."""
+    focus = "(document.activeElement.ariaLabel ?? document.activeElement.textContent)"
+    for _ in range(200):
+        lab.page.keyboard.press(key)
+        if lab.page.evaluate(focus) == name:
+            return
+    raise AssertionError(f"{key} never came to {name}")
+
+
+def test_a_route_is_designed_and_its_messages_are_read_by_keys_alone(
+    lab: Lab, designer: Locator
+) -> None:
+    keys = lab.page.keyboard
+    designer.focus()
+    walk(lab, "condition of by_priority/critical")
+    keys.press("Control+A")
+    keys.type("prio")
+    expect(designer.locator(".gl-menu li")).to_have_text(["priority"])
+    keys.press("ArrowDown")
+    keys.press("Enter")
+    keys.type(" = 'low'")
+    keys.press("Escape")
+    keys.press("Enter")
+    expect(designer.get_by_role("status")).to_have_text("route by_priority/critical: when")
+    keys.press("Alt+ArrowDown")
+    expect(designer.get_by_role("status")).to_have_text("route by_priority/critical moved")
+    walk(lab, f"{count(designer).inner_text()}, samples of by_priority/critical")
+    keys.press("Enter")
+    expect(designer.locator(".gl-sample")).to_have_count(5)
+    walk(lab, "Next", "Shift+Tab")
+    keys.press("Control+z")
+    expect(designer.locator("tr[data-route]").first).to_have_attribute("data-route", "critical")
+
+
+def test_a_draft_is_compared_and_written_by_keys_alone(
+    lab: Lab, designer: Locator, file: Path
+) -> None:
+    keys = lab.page.keyboard
+    designer.focus()
+    walk(lab, "by_priority/high is on")
+    keys.press("Space")
+    expect(designer.get_by_role("status")).to_have_text("route by_priority/high: enabled")
+    designer.focus()
+    walk(lab, "Compare")
+    keys.press("Enter")
+    expect(designer.locator(".gl-comparison h3")).to_contain_text("deliveries differ")
+    walk(lab, "Write…")
+    keys.press("Enter")
+    expect(designer.locator(".gl-release .gl-plus").last).to_contain_text("enabled: false")
+    walk(lab, "Write")
+    keys.press("Enter")
+    expect(designer.get_by_role("status")).to_contain_text("written to")
+    assert gl.read_config(file).routers["by_priority"].routes[1].enabled is False
+
+
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_a_screen_reader_finds_nothing_amiss(lab: Lab, designer: Locator, theme: str) -> None:
     lab.page.get_by_role("menuitem", name="Settings").click()
@@ -460,6 +572,14 @@ def test_a_screen_reader_finds_nothing_amiss(lab: Lab, designer: Locator, theme:
     press(designer, "Write…")
     condition(designer).fill("priorty = 'high'")
     expect(designer).to_have_class(re.compile("gl-stale"))
+    is_clean(lab)
+    condition(designer).fill("prio")
+    expect(designer.locator(".gl-menu li")).to_have_text(["priority"])
+    condition(designer).press("ArrowDown")
+    is_clean(lab)
+
+
+def is_clean(lab: Lab) -> None:
     found = Axe().run(lab.page, context=DESIGNER)
     assert found.violations_count == 0, found.generate_report()
 
@@ -471,10 +591,22 @@ def test_no_table_is_wider_than_the_panel(designer: Locator, width: int) -> None
         assert part.evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
-def test_a_kernel_that_ends_leaves_what_was_known(lab: Lab, designer: Locator) -> None:
-    before = count(designer).inner_text()
+def restart(lab: Lab) -> None:
     lab.page.get_by_role("menuitem", name="Kernel").click()
     lab.page.get_by_text("Restart Kernel…", exact=True).click()
+
+
+def kill(lab: Lab) -> None:
+    """End it as a machine without memory does."""
+    os.kill(int((lab.server.folder / "work" / "pid").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", [restart, kill])
+def test_a_kernel_that_ends_leaves_what_was_known(
+    lab: Lab, designer: Locator, end: Callable[[Lab], None]
+) -> None:
+    before = count(designer).inner_text()
+    end(lab)
     lab.page.locator(".jp-Dialog .jp-mod-accept").click()
     expect(designer.get_by_role("alert")).to_contain_text("Run the cell again")
     expect(count(designer)).to_have_text(before)
