@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any, cast
 
@@ -12,6 +13,8 @@ from redis.asyncio import Redis
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass, Outgoing, Place, Source
 from gateway_lab.brokers.redis.broker import RedisBroker
+from gateway_lab.brokers.redis.line import Line, Reply, make_pool, pack
+from gateway_lab.brokers.redis.sink import RedisSink
 from gateway_lab.brokers.redis.source import RedisSource
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
@@ -263,6 +266,30 @@ async def test_a_server_that_cannot_write_passes(rig: RedisRig, broker: RedisBro
         await rig.client.execute_command("REPLICAOF", "NO", "ONE")
     assert classes(sent) == [FailureClass.RETRYABLE]
     assert await broker.sink().send([outgoing(channel)]) == [None]
+
+
+class _Late(Line):
+    """Lets something happen right before a transaction is carried out."""
+
+    happens: Callable[[], Awaitable[object]]
+
+    async def exchange(self, request: bytes, count: int, **limits: float) -> list[Reply]:
+        last = pack(b"EXEC")
+        begun = await super().exchange(request.removesuffix(last), count - 1, **limits)
+        await self.happens()
+        return begun + await super().exchange(last, 1, **limits)
+
+
+async def test_a_server_that_stops_to_write_in_the_middle_of_a_transaction_passes(
+    rig: RedisRig,
+) -> None:
+    channel, line = await rig.fresh_channel(), _Late(make_pool("cache", rig.server.url))
+    async with configured(rig, min_replicas_to_write=0):
+        line.happens = partial(rig.client.config_set, "min-replicas-to-write", 1)
+        sent = await RedisSink(line).send([outgoing(channel), outgoing(channel)])
+    await line.close()
+    assert classes(sent) == [FailureClass.RETRYABLE] * 2
+    assert {each.reason for each in sent if each} == {"the broker misses replicas"}
 
 
 async def test_a_key_that_is_no_stream_is_unroutable(rig: RedisRig, broker: RedisBroker) -> None:

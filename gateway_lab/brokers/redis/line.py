@@ -210,6 +210,8 @@ def failure_of(error: Exception, *, is_ambiguous: bool = True) -> Failure:
         return Failure(FailureClass.CONFIGURATION, "a Redis cluster is not supported")
     if isinstance(error, errors.ResponseError):
         code = code_of(error)
+        if code == "EXECABORT":  # that of what was refused stands behind it
+            code = str(error).partition(" because of: ")[2].partition(" ")[0] or code
         return _CODES.get(code) or Failure(FailureClass.PERMANENT, f"the broker says {code}")
     if isinstance(error, errors.BusyLoadingError):
         return Failure(FailureClass.RETRYABLE, "the broker is still loading its data")
