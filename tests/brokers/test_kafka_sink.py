@@ -13,7 +13,7 @@ from gateway_lab.brokers.contract import FailureClass
 from gateway_lab.brokers.kafka import sink as kafka_sink
 from gateway_lab.brokers.kafka.settings import OnError
 from gateway_lab.brokers.kafka.sink import KafkaSink
-from gateway_lab.testing.connector_rig import an_outgoing, classes, numbers, soon
+from gateway_lab.testing.connector_rig import LIMIT_S, an_outgoing, classes, numbers, soon
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +47,7 @@ class FakeProducer:
     def __init__(self, cluster: FakeCluster, life: int, on_error: OnError) -> None:
         self.cluster, self.life, self.on_error = cluster, life, on_error
         self.queue: list[tuple[bytes, Callable[..., None]]] = []
-        self.is_broken = self.is_closed = self.is_away = False
+        self.is_broken = self.is_closed = self.is_away = self.is_stalled = False
         self.refusal: KafkaError | None = None
 
     def produce(self, _topic: str, value: Any, _key: Any, *more: Any) -> None:
@@ -64,7 +64,11 @@ class FakeProducer:
             return 0
         served = len(self.queue)
         for value, on_delivery in self._drain():
-            if self.life:
+            if value == b"stalled" and self.is_stalled:
+                self.queue.append((value, on_delivery))
+            elif value == b"large":
+                on_delivery(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), None)
+            elif self.life:
                 self.life -= 1
                 self.cluster.stored.append(value)
                 on_delivery(None, None)
@@ -149,3 +153,31 @@ async def test_a_cancelled_send_leaves_the_sink_in_order() -> None:
     assert [each for each in cluster.stored if each != b"cancelled"] == numbers(5)
     assert not sink._sendings
     await sink.close()
+
+
+async def test_a_message_that_is_too_large_does_not_wait_for_ever_for_those_that_stall(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = FakeCluster()
+    sink = make_sink(cluster)
+    (producer,) = cluster.producers
+    producer.is_stalled = True
+    stopped = asyncio.create_task(sink.send([an_outgoing("t", b"stalled")]))
+    await until(lambda: len(producer) == 1)
+    stopped.cancel()  # its source has ended: nobody waits for the answer
+    await asyncio.wait([stopped])
+    monkeypatch.setattr(kafka_sink, "_ALONE_S", 0.01)
+    assert classes(await soon(sink.send([an_outgoing("t", b"large")]))) == [FailureClass.RETRYABLE]
+    assert await soon(sink.send([an_outgoing("t", b"1")])) == [None]
+    monkeypatch.setattr(kafka_sink, "_ALONE_S", LIMIT_S)
+    refused = asyncio.create_task(sink.send([an_outgoing("t", b"large")]))
+    await until(lambda: sink._turn.locked() and not sink._sendings)
+    producer.is_stalled = False
+    assert classes(await soon(refused)) == [FailureClass.PERMANENT]
+    await sink.close()
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while not is_so():  # noqa: ASYNC110 - a fake rings no bell
+            await asyncio.sleep(0)

@@ -35,9 +35,13 @@ _LONGEST_S: Final = 0.02
 
 _REBUILD_S: Final = 0.25
 _FLUSH_S: Final = 1.0
+_ALONE_S: Final = 5.0
 
 _ANY_PARTITION: Final = -1  # librdkafka's RD_KAFKA_PARTITION_UA
 _CLOSED: Final = Failure(FailureClass.RETRYABLE, "the sink is closed", is_ambiguous=True)
+_STALLED: Final = Failure(
+    FailureClass.RETRYABLE, "the broker has not answered earlier messages yet"
+)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -177,10 +181,19 @@ class KafkaSink:
     async def _send_alone(self, message: Outgoing) -> Failure | None:
         """Try again what was too large: the server refuses requests, and others were in this one."""
         async with self._turn:
-            while len(self._producer) and not self._is_closed:  # noqa: ASYNC110 - the client tells nobody
-                await asyncio.sleep(_SHORTEST_S)
+            try:
+                async with asyncio.timeout(_ALONE_S):
+                    await self._be_alone()
+            except TimeoutError:  # a partition that stalls may not hold up all others
+                return _STALLED
             [answer] = await self._finish(await self._start([message]))
         return answer
+
+    async def _be_alone(self) -> None:
+        """Wait until the client has nothing, also of sends that nobody waits for any more."""
+        while len(self._producer) and not self._is_closed:
+            self._watch()
+            await asyncio.sleep(_SHORTEST_S)
 
     async def _start(self, batch: Sequence[Outgoing]) -> _Sending:
         sending = _Sending(batch, self._lose)
