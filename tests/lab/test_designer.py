@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -300,6 +302,15 @@ def test_without_a_browser_it_is_a_table_and_a_picture(designer: gl.Designer) ->
     assert "<td>critical</td>" in bundle["text/html"]
     edit(designer, enabled=False)
     assert "1 step, " in repr(designer)
+
+
+def test_a_page_made_of_a_notebook_shows_the_picture_and_the_tables() -> None:
+    notebook = DATA.parent / "notebooks" / "02_design.ipynb"
+    command = [sys.executable, "-m", "nbconvert", "--to=html", "--stdout", str(notebook)]
+    page = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert 'messages go" src="data:image/svg+xml;base64,' in page
+    assert "<td>urgent</td>" in page
+    assert "widget-view" not in page
 
 
 def test_names_and_values_are_never_markup() -> None:
