@@ -40,6 +40,7 @@ _CONSTANTS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_NO_CHARACTER = re.compile(r"\\U(?!00(0[0-9a-fA-F]|10))[0-9a-fA-F]{8}")
 _MAX_DIGITS = 40
 _FINITE = "write a number up to 1.7e308, or quote it, if it is a text"
 
@@ -87,6 +88,10 @@ def read_text(text: str) -> Reading:
         reader.reading.problems.append(character_problem(error))
     except YAMLError as error:
         reader.refuse(f"not YAML: {error}", 0)
+    except ValueError:  # of `chr`: ruamel looks at the digits alone
+        found = _NO_CHARACTER.search(text)
+        at, shown = (found.start(), found[0]) if found else (0, "an escape")
+        reader.refuse(f"not YAML: {shown} is no character", at, "the last one is \\U0010FFFF")
     return reader.reading
 
 
@@ -152,7 +157,7 @@ class _Reader:
     def _scalar(self, event: ScalarEvent | AliasEvent) -> None:
         self._refuse_marks(event)
         if self._awaits_key():
-            self._set_key(getattr(event, "value", ""), event)
+            self._set_key(self._joined(getattr(event, "value", ""), event.start_mark.index), event)
             return
         path = self._place_of_next()
         self.reading.values[path] = _place(event)

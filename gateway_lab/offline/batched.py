@@ -49,14 +49,14 @@ def batch_frame(run: Run, name: str, guards: pl.DataFrame | None = None) -> pl.D
     messages = batch_messages(run, plan, inputs)
     recorded = _by_place(guards)
     rows = [
-        row
-        for part in messages.partition_by(PLACE, maintain_order=True)
+        (place, *row)
+        for place, part in enumerate(messages.partition_by(PLACE, maintain_order=True))
         for row in _groups(part, plan, inputs, recorded.get(_place(run.plan.name, plan, part), []))
     ]
     frame = pl.DataFrame(rows, schema=_schema(plan), orient="row")
-    numbers = pl.struct("opened", "partition", "window").rank("dense").cast(pl.Int64) - 1
+    numbers = pl.struct("opened", "partition", "place", "window").rank("dense").cast(pl.Int64) - 1
     numbered = frame.select(batch=numbers, **{each: each for each in frame.columns})
-    return numbered.drop("window").sort("batch", maintain_order=True)
+    return numbered.drop("place", "window").sort("batch", maintain_order=True)
 
 
 def batch_messages(run: Run, plan: BatchPlan, inputs: tuple[Reference, ...]) -> pl.DataFrame:
@@ -74,6 +74,7 @@ def _schema(plan: BatchPlan) -> dict[str, pl.DataType]:
         path[0]: dtype(field.value_type) for path, field in plan.output.paths() if len(path) == 1
     }
     fixed = {
+        "place": pl.Int64(),
         "window": pl.Int64(),
         "partition": pl.String(),
         "opened": TIME,

@@ -50,6 +50,10 @@ def test_json_is_read_as_yaml_is(business: GatewayConfig) -> None:
 def test_json_text_of_any_character_is_read() -> None:
     config = parse_config(json.dumps({"gateway_lab": 1, "name": "x", "description": "😀 \u0001/"}))
     assert config.description == "😀 \u0001/"
+    event = {"type": "object", "properties": {"😀": {"type": "string"}}}
+    named = parse_config(json.dumps({"gateway_lab": 1, "name": "x", "events": {"E": event}}))
+    assert list(named.events["E"]["properties"]) == ["😀"]
+    assert named.digest
 
 
 @pytest.mark.parametrize(
@@ -72,6 +76,8 @@ def test_json_text_of_any_character_is_read() -> None:
         ("\tsettings: {}\n", "3:1", "a tab where spaces belong", "spaces"),
         ("--- \nname: y\n", "3:1", "a second document begins", "one config in a file"),
         ('description: "\\ud83d"\n', "3:14", "half of a surrogate pair", ""),
+        ('settings: {"\\ud83d": 1}\n', "3:12", "half of a surrogate pair", ""),
+        ('description: "\\U00110000"\n', "3:15", "\\U00110000 is no character", "U0010FFFF"),
         ("description: \x07\n", "3:14", "not text", "delete it"),
         (
             "settings: {a: 'x' #5', b: 1\nc: 2\n",

@@ -75,6 +75,14 @@ def test_the_time_of_a_message_is_its_own_where_it_has_one(capture_of: MakeCaptu
     assert frame["batch"].to_list() == [0, 1]
 
 
+def test_two_channels_have_batches_of_their_own(capture_of: MakeCapture) -> None:
+    both = "from: [{broker: stream, channel: metrics}, {broker: stream, channel: more}]"
+    config = parse_config(METRICS.replace("broker: stream, channel: metrics", both, 1))
+    at_once = [metric(1, received=START), metric(2, received=START) | {"channel": "more"}]
+    frame = replay(config, capture_of(*at_once)).batches("load")
+    assert frame.select("batch", "messages", "max").rows() == [(0, 1, 1.0), (1, 1, 2.0)]
+
+
 def test_each_partition_has_batches_of_its_own(capture_of: MakeCapture) -> None:
     found = load(capture_of, *(metric(n, partition=str(n % 2)) for n in range(4)))
     assert found.select("batch", "partition", "messages", "max").rows() == [
