@@ -291,6 +291,8 @@ async def test_a_column_that_is_missing_turns_the_source_red(url: str) -> None:
         ("", "is not set"),
         ("mysql://x", "no address"),
         ("postgresql://u:secret@far.example/db", "not verified"),
+        ("postgresql://u:secret@localhost/db?hostaddr=203.0.113.1", "not verified"),
+        ("postgresql://u:secret@/db?service=far", "not verified"),
         ("postgresql://u:secret@localhost/db?nonsense=1", "cannot be read"),
     ],
 )
@@ -300,6 +302,16 @@ async def test_an_address_that_cannot_be_used_is_told_without_its_password(
     reason = await turns_red(Meters(given))
     assert told in reason
     assert "secret" not in reason
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PGHOST", "far.example"), ("PGHOSTADDR", "203.0.113.1")]
+)
+async def test_another_machine_that_libpq_is_told_of_elsewhere_is_refused_without_tls(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert "not verified" in await turns_red(Meters("postgresql://u:secret@/db"))
 
 
 async def test_a_commit_without_an_answer_is_tried_again_and_stores_once(

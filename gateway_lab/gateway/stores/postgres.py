@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, LiteralString, cast
 
 import psycopg
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from gateway_lab.brokers.addresses import is_loopback
@@ -254,10 +255,18 @@ def _read(name: str, url: str) -> dict[str, Any]:
         reason = f"the address cannot be read ({database_variable(name)})"
         hint = "it looks like postgresql://user:password@localhost:5432/name"
         raise failed(FailureClass.CONFIGURATION, reason, name, hint) from None
-    hosts = str(options.get("host") or "localhost").split(",")
-    is_near = all(is_loopback(each) or each.startswith("/") for each in hosts)
-    if not is_near and options.get("sslmode") not in {"verify-full", "verify-ca"}:
+    if not _is_near(options) and options.get("sslmode") not in {"verify-full", "verify-ca"}:
         reason = "the database is on another machine and its certificate is not verified"
         hint = "add ?sslmode=verify-full&sslrootcert=FILE to its address"
         raise failed(FailureClass.CONFIGURATION, reason, name, hint)
     return dict(options)
+
+
+def _is_near(options: Mapping[str, Any]) -> bool:
+    """Say whether it is on this machine, also by what libpq takes from its own variables."""
+    if "service" in options:
+        return False
+    usual = {each.keyword.decode(): each.val for each in pq.Conninfo.get_defaults()}
+    told = (options.get(name) or (usual[name] or b"").decode() for name in ("host", "hostaddr"))
+    hosts = ",".join(filter(None, told)) or "localhost"
+    return all(is_loopback(each) or each.startswith("/") for each in hosts.split(","))
