@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition, murmur2
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Producer, TopicPartition, murmur2
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -16,6 +17,7 @@ from gateway_lab.brokers.contract import BrokerError, FailureClass, Place
 from gateway_lab.brokers.kafka import consumer as kafka_consumer
 from gateway_lab.brokers.kafka import settings as kafka_settings
 from gateway_lab.brokers.kafka.broker import KafkaBroker
+from gateway_lab.brokers.kafka.messages import read_message
 from gateway_lab.brokers.kafka.source import KafkaSource
 from gateway_lab.config.plan import AddressPlan
 from gateway_lab.messages.message import Message
@@ -459,6 +461,44 @@ async def test_a_time_that_no_calendar_has_is_none(rig: KafkaRig, broker: KafkaB
     assert got[b"1"].timestamp is not None
     assert got[b"2"].headers == (("none", b""),)
     assert got[b"3"].timestamp is None
+
+
+class _Unreadable:
+    """Stands for a message of a producer that writes any bytes for the name of a header."""
+
+    def __init__(self) -> None:
+        self.timestamp = lambda: (TIMESTAMP_NOT_AVAILABLE, -1)
+        self.value = self.key = lambda: b"1"
+
+    def headers(self) -> None:
+        raise SystemError("returned a result with an exception set")
+
+
+def test_headers_that_the_client_cannot_read_are_left_out_and_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    raw: Any = _Unreadable()
+    place = (f"topic-{next(NUMBERS)}", "0")
+    messages = [read_message(raw, place, n, "stream", datetime.now(UTC)) for n in range(2)]
+    assert [(each.body, each.headers) for each in messages] == [(b"1", ())] * 2
+    (told,) = caplog.messages
+    where = f"topic {place[0]}, partition 0"
+    assert told == f"headers of messages of {where}, are left out: a name is no UTF-8"
+
+
+async def test_a_thread_that_ends_by_a_defect_does_not_leave_its_reader_waiting(
+    rig: KafkaRig, broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await rig.fresh_channel()
+    reading = await open_source(rig, broker, topic)
+
+    def fail(*_: object) -> None:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr(kafka_consumer, "read_message", fail)
+    await rig.publish(topic, [a_message(b"1")])
+    with pytest.raises(LookupError, match="a defect"):
+        await soon(reading.source.read(10))
 
 
 # --- sending ---

@@ -63,7 +63,7 @@ class ConsumerThread(threading.Thread):
         wake: Callable[[], None],
     ) -> None:
         super().__init__(name=f"kafka {where}", daemon=True)
-        self.failure: BrokerError | None = None
+        self.failure: Exception | None = None
         self.lost = self.ahead = 0
         self._alias, self._where, self._wake = alias, where, wake
         self._subscription = subscription
@@ -107,7 +107,7 @@ class ConsumerThread(threading.Thread):
                 self._turn()
         except KafkaException as exception:
             self._fail(BrokerError(classify(error_of(exception)), where=self._where))
-        except BrokerError as error:  # of a look for topics
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing more is read
             self._fail(error)
         finally:
             self._end()
@@ -262,7 +262,7 @@ class ConsumerThread(threading.Thread):
         if is_configuration(error):
             self._fail(BrokerError(classify(error), where=self._where))
 
-    def _fail(self, error: BrokerError) -> None:
+    def _fail(self, error: Exception) -> None:
         if self.failure is None:
             self.failure = error
             self._wake()

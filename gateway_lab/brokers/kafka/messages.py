@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
@@ -11,6 +13,8 @@ from confluent_kafka import Message as RawMessage
 
 from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
+
+_LOG: Final = logging.getLogger(__name__)
 
 _MAX_REMEMBERED: Final = 4_096
 
@@ -28,7 +32,11 @@ def read_message(
         received: Now.
     """
     kind, milliseconds = raw.timestamp()
-    headers: Any = raw.headers()
+    try:
+        headers: Any = raw.headers()
+    except SystemError:  # the client's way to say it; nobody may stop a source by it
+        headers = ()
+        _warn(*place)
     return Message(
         body=raw.value(),
         key=raw.key(),
@@ -41,6 +49,12 @@ def read_message(
         partition=place[1],
         position=str(offset),
     )
+
+
+@lru_cache(_MAX_REMEMBERED)
+def _warn(topic: str, partition: str) -> None:
+    told = "headers of messages of topic %s, partition %s, are left out: a name is no UTF-8"
+    _LOG.warning(told, topic, partition)
 
 
 def _read_headers(headers: Sequence[tuple[str, bytes | None]]) -> Headers:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, cast
 
-from gateway_lab.brokers.contract import Batch, Handle
+from gateway_lab.brokers.contract import Batch, BrokerError, Handle
 from gateway_lab.brokers.kafka.consumer import ConsumerThread
 from gateway_lab.brokers.kafka.errors import FENCED, configuration
 from gateway_lab.brokers.kafka.shelf import Read
@@ -74,7 +74,7 @@ class KafkaSource:
             if reads := self._thread.take(limit):
                 return Batch([each[2] for each in reads], reads, [each[3] for each in reads])
             if failure := self._thread.failure:
-                if failure.failure != FENCED or self._was_fenced_just_now():
+                if not _is_fenced(failure) or self._was_fenced_just_now():
                     raise failure
                 await self._begin_anew()
                 continue
@@ -147,3 +147,7 @@ class KafkaSource:
             self._arrived.set()
             self._thread.stop()
         await asyncio.to_thread(self._thread.join, _CLOSE_S)
+
+
+def _is_fenced(failure: Exception) -> bool:
+    return isinstance(failure, BrokerError) and failure.failure == FENCED
