@@ -10,9 +10,11 @@ from typing import Any
 import polars as pl
 
 from gateway_lab.errors import ReplayError, did_you_mean
-from gateway_lab.lab.figure import Figure, draw
+from gateway_lab.lab.figure import Figure, counts_axis, draw
 from gateway_lab.lab.frames import Frame, parted, with_columns, written_times
+from gateway_lab.lab.labels import counted, safe, short
 from gateway_lab.lab.palette import COLOURS, colours, faint
+from gateway_lab.lab.stacked import LEGEND
 from gateway_lab.offline.samples import checked_step
 
 SHOWN = 6
@@ -104,19 +106,19 @@ def batch_sizes(frame: Frame, *, title: str | None = None) -> Figure:
         "type": "bar",
         "x": [low + (step - 1) / 2 for low, _ in counts],
         "y": [number for _, number in counts],
-        "width": step,
-        "marker": {"color": COLOURS[0], "line": {"width": 1, "color": "white"}},
+        "width": 0.94 * step,
+        "marker": {"color": COLOURS[0]},
         "customdata": [
             f"{low:,}" + (f" to {low + step - 1:,}" if step > 1 else "") for low, _ in counts
         ],
         "hovertemplate": "%{y:,} batches of %{customdata} messages<extra></extra>",
     }
     mean = sum(sizes) / len(sizes) if sizes else 0
-    told = f"{len(sizes):,} batches, {mean:,.4g} messages each on average{_windows_of(whole)}"
+    number = counted(len(sizes), "batch", "batches")
+    told = f"{number}, {mean:,.4g} messages each on average{_windows_of(whole)}"
     layout = {
-        "xaxis": {"title": "messages of a batch", "rangemode": "tozero"},
-        "yaxis_title": "batches",
-        "bargap": 0,
+        "xaxis": counts_axis("messages of a batch", max(sizes, default=0)),
+        "yaxis": counts_axis("batches", shown["batches"].max()),
     }
     return draw([trace], title=title or told, frame=shown, layout=layout)
 
@@ -171,7 +173,8 @@ def _traces(
 ) -> Iterator[Mapping[str, Any]]:
     """Draw one group: two lines that cannot be seen, what is between them, and the line."""
     time, y, *edges = columns
-    group = {"type": "scatter", "x": written_times(part[time]), "legendgroup": name, "name": name}
+    group = {"type": "scatter", "x": written_times(part[time])}
+    group |= {"legendgroup": safe(name), "name": short(name, most=LEGEND)}
     for number, edge in enumerate(edges):
         filled = {"fill": "tonexty", "fillcolor": faint(colour, alpha=0.18)} if number else {}
         yield {
@@ -181,15 +184,15 @@ def _traces(
             "line": {"width": 0},
             "showlegend": False,
             "y": part[edge].to_list(),
-            "hovertemplate": f"{edge} %{{y:,.6~g}}<extra>{name}</extra>",
+            "hovertemplate": f"{edge} %{{y:,.6~g}}<extra>%{{fullData.name}}</extra>",
         }
     yield {
         **group,
         "mode": "lines+markers" if part.height <= MARKED else "lines",
         "line": {"width": 1.5, "color": colour},
-        "marker": {"size": 4},
+        "marker": {"size": 4 if part.height > 1 else 9},
         "y": part[y].to_list(),
-        "hovertemplate": f"{y} %{{y:,.6~g}}<extra>{name}</extra>",
+        "hovertemplate": f"{y} %{{y:,.6~g}}<extra>%{{fullData.name}}</extra>",
     }
 
 

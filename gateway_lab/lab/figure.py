@@ -16,7 +16,7 @@ import polars as pl
 
 from gateway_lab.errors import MissingExtraError
 from gateway_lab.lab.cells import text
-from gateway_lab.lab.palette import INK, QUIET
+from gateway_lab.lab.palette import CARD, CLEAR, INK, ON_CARD, faint
 
 try:
     import plotly.graph_objects as go
@@ -25,17 +25,45 @@ except ImportError as error:
 
 MIME = "application/vnd.plotly.v1+json"
 ROWS_SHOWN = 12
+_AXIS = {
+    "automargin": True,
+    "gridcolor": faint(INK, alpha=0.25),
+    "linecolor": faint(INK, alpha=0.6),
+    "zeroline": False,
+    "ticklabelstandoff": 5,
+    "title": {"standoff": 12},
+}
+# Pages are light or dark, and a figure is not told which: it has no ground of its own.
 _LOOK = {
     "font": {"family": "system-ui, sans-serif", "size": 12, "color": INK},
-    "paper_bgcolor": "white",
-    "plot_bgcolor": "white",
-    "hoverlabel": {"align": "left"},
+    "paper_bgcolor": CLEAR,
+    "plot_bgcolor": CLEAR,
+    "modebar": {"bgcolor": CLEAR, "color": faint(INK, alpha=0.6), "activecolor": INK},
+    "hoverlabel": {
+        "align": "left",
+        "bgcolor": CARD,
+        "bordercolor": INK,
+        "font": {"color": ON_CARD},
+        "namelength": -1,
+    },
     "margin": {"l": 60, "r": 30, "t": 60, "b": 50},
     "title": {"x": 0.01, "xanchor": "left", "font": {"size": 16}},
-    "xaxis": {"automargin": True, "gridcolor": "#edf0f3", "linecolor": QUIET, "zeroline": False},
-    "yaxis": {"automargin": True, "gridcolor": "#edf0f3", "linecolor": QUIET, "zeroline": False},
+    "xaxis": _AXIS,
+    "yaxis": _AXIS,
     "legend": {"traceorder": "normal"},
 }
+# Plotly draws a flow without ways as an error, and axes without values from -1 to 6.
+_NOTHING = {
+    "height": 160,
+    "xaxis": {"visible": False},
+    "yaxis": {"visible": False},
+    "annotations": [
+        {"text": "nothing to show", "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
+        | {"showarrow": False, "font": {"size": 14}}
+    ],
+}
+FEW = 8
+"""Counts below it have a mark each on their axis, for there is nothing between them."""
 
 
 class Figure(go.Figure):  # type: ignore[misc]
@@ -114,6 +142,19 @@ def draw(
         frame: The numbers shown.
         layout: Plotly layout, merged into the look.
     """
+    if frame.is_empty():
+        traces, layout = [], _NOTHING
     figure = Figure(data=traces, layout={"template": {"layout": _LOOK}}, frame=frame)
     figure.update_layout(title_text=title, **(layout or {}))
     return figure
+
+
+def counts_axis(title: str, most: Any) -> Mapping[str, Any]:
+    """Return an axis of counts: whole numbers, written out, from nothing upward.
+
+    Args:
+        title: What is counted.
+        most: The largest count; null where there is none.
+    """
+    marks = {"dtick": 1} if (most or 0) < FEW else {}
+    return {"title": {"text": title}, "tickformat": ",d", "rangemode": "tozero", **marks}

@@ -13,10 +13,12 @@ import polars as pl
 
 from gateway_lab.captures.capture import Capture, require_capture
 from gateway_lab.lab.batch_figures import batch_sizes, batches
-from gateway_lab.lab.figure import Figure, draw
-from gateway_lab.lab.frames import Frame, frame_of, parted, with_columns, written_times
-from gateway_lab.lab.palette import COLOURS, NODE, colours, faint
-from gateway_lab.lab.sankey import Layer, sankey
+from gateway_lab.lab.figure import Figure, counts_axis, draw
+from gateway_lab.lab.frames import Frame, frame_of, parted, with_columns
+from gateway_lab.lab.labels import counted, safe, short
+from gateway_lab.lab.palette import COLOURS, colours
+from gateway_lab.lab.sankey import Layer, height, sankey
+from gateway_lab.lab.stacked import LEGEND, stacked
 from gateway_lab.lab.trade_offs import trade_offs
 from gateway_lab.messages.books import Outcome
 from gateway_lab.offline.diff import RouteDiff
@@ -34,6 +36,9 @@ __all__ = [
     "trade_offs",
     "volume",
 ]
+
+BARS, TICK = 40, 40
+"""Bars that are drawn, and characters of the name of one: the frame has all."""
 
 FLOW = (
     Layer(column="source"),
@@ -71,8 +76,9 @@ def flow(result: Replay | Frame, *, title: str | None = None) -> Figure:
         unit="deliveries",
         colours=_colours(result, frame["target"]),
     )
-    total = f"{frame['deliveries'].sum():,} deliveries, from their source to their target"
-    return draw([trace], title=title or total, frame=frame)
+    number = counted(int(frame["deliveries"].sum()), "delivery", "deliveries")
+    total = f"{number}, from their source to their target"
+    return draw([trace], title=title or total, frame=frame, layout=height(frame, FLOW))
 
 
 def over_time(result: Replay | Frame, *, every: str = "1m", title: str | None = None) -> Figure:
@@ -89,9 +95,11 @@ def over_time(result: Replay | Frame, *, every: str = "1m", title: str | None = 
     columns = ("time", "target", "outcome", "deliveries")
     given = frame_of(result, Replay, partial(Replay.over_time, every=every))
     frame = _ended(with_columns(given, columns), ["time", "target"])
-    unit = "deliveries" if isinstance(result, Frame) else f"deliveries in {every}"
+    step = None if isinstance(result, Frame) else every
+    unit = f"deliveries in {step}" if step else "deliveries"
     title = title or "Deliveries over time, by target"
-    return _stacked(frame, "target", _colours(result, frame["target"]), unit=unit, title=title)
+    chosen = _colours(result, frame["target"])
+    return stacked(frame, "target", chosen, every=step, unit=unit, title=title)
 
 
 def volume(capture: Capture, *, every: str = "1m", title: str | None = None) -> Figure:
@@ -118,7 +126,8 @@ def volume(capture: Capture, *, every: str = "1m", title: str | None = None) -> 
     title = title or "Messages over time, by channel"
     shown = frame.collect()
     chosen = colours(shown["channel"].drop_nulls())
-    return _stacked(shown, "channel", chosen, unit=f"messages in {every}", title=title)
+    unit = f"messages in {every}"
+    return stacked(shown, "channel", chosen, every=every, unit=unit, title=title)
 
 
 def distribution(
@@ -139,32 +148,41 @@ def distribution(
     shown = with_columns(frame, (y, *([colour] if colour else []), x))
     names = shown[colour or y].cast(pl.String)
     chosen = colours(names.drop_nulls())
-    order = shown.group_by(y, maintain_order=True).agg(pl.col(x).sum()).sort(x, descending=True)[y]
+    lengths = shown.group_by(y, maintain_order=True).agg(pl.col(x).sum()).sort(x, descending=True)
+    bars = lengths[y].head(BARS)
     traces = [
         {
             "type": "bar",
             "orientation": "h",
-            "name": name,
+            "name": short(name, most=LEGEND),
             "x": part[x].to_list(),
-            "y": part[y].cast(pl.String).to_list(),
+            "y": _written(part[y]),
             "marker": {"color": chosen[name] if colour else _bar_colours(part[y], chosen)},
-            "hovertemplate": f"%{{y}}: %{{x:,}} {x}<extra>{name}</extra>",
+            "hovertemplate": f"%{{y}}: %{{x:,}} {x}<extra>%{{fullData.name}}</extra>",
         }
-        for name, part in parted(shown, colour)
+        for name, part in parted(shown.filter(pl.col(y).is_in(bars, nulls_equal=True)), colour)
     ]
     layout = {
         "barmode": "stack",
-        "xaxis_title": x,
+        "xaxis": {**counts_axis(x, lengths[x].max()), "tickformat": ",~r"},
         "yaxis": {
             "type": "category",
             "categoryorder": "array",
-            "categoryarray": [str(name) for name in order],
+            "categoryarray": _written(bars),
+            "tickvals": _written(bars),
+            "ticktext": [short(str(name), most=TICK) for name in bars],
             "autorange": "reversed",
         },
-        "height": min(160 + 26 * len(order), 900),
+        "height": 160 + 24 * len(bars),
         "showlegend": colour is not None,
     }
-    return draw(traces, title=title or f"{x} by {y}", frame=shown, layout=layout)
+    cut = f"<br><sub>the {BARS} longest of {lengths.height:,}</sub>"
+    told = (title or f"{x} by {y}") + (cut if lengths.height > BARS else "")
+    return draw(traces, title=told, frame=shown, layout=layout)
+
+
+def _written(names: pl.Series) -> list[str]:
+    return [safe(str(name)) for name in names]
 
 
 def _bar_colours(names: pl.Series, chosen: Mapping[str, str]) -> str | list[str]:
@@ -186,35 +204,9 @@ def diff_flow(diff: RouteDiff | Frame, *, title: str | None = None) -> Figure:
     frame = with_columns(frame_of(diff, RouteDiff, RouteDiff.flow), columns)
     names = [*frame["old"], *frame["new"]]
     trace = sankey(frame, DIFF, value="messages", unit="deliveries", colours=_colours(diff, names))
-    total = f"{frame['messages'].sum():,} deliveries do not stay the same"
-    return draw([trace], title=title or total, frame=frame)
-
-
-def _stacked(
-    frame: pl.DataFrame, by: str, chosen: Mapping[str, str], *, unit: str, title: str
-) -> Figure:
-    """Draw counts over time as areas on top of each other; the counts are the last column."""
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": name,
-            "stackgroup": "all",
-            "line": {"width": 1, "shape": "hv", "color": chosen.get(name, NODE)},
-            "fillcolor": faint(chosen.get(name, NODE), alpha=0.6),
-            "x": written_times(part["time"]),
-            "y": part[part.columns[-1]].to_list(),
-            "hovertemplate": "%{y:,d}",
-        }
-        for name, part in parted(frame, by)
-    ]
-    layout = {
-        "hovermode": "x unified",
-        "xaxis_title": "received (UTC)",
-        "yaxis_title": unit,
-        "yaxis_tickformat": ",d",
-    }
-    return draw(traces, title=title, frame=frame, layout=layout)
+    number = counted(int(frame["messages"].sum()), "delivery does", "deliveries do")
+    total = f"{number} not stay the same"
+    return draw([trace], title=title or total, frame=frame, layout=height(frame, DIFF))
 
 
 def _ended(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:

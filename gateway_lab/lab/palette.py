@@ -9,33 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-# Readable on white, told apart by colour-blind readers as far as twelve colours can be.
+# Each has a contrast of 3 or more to a white and to a dark page, and they were chosen to be told
+# apart by colour-blind readers as far as twelve colours can be, the first six best.
 COLOURS = (
-    "#4269d0",
-    "#efb118",
-    "#3ca951",
-    "#a463f2",
-    "#6cc5b0",
-    "#ff8ab7",
-    "#9c6b4e",
-    "#97bbf5",
-    "#d08c1c",
-    "#2a7f62",
-    "#7a4fb5",
-    "#5f8ea0",
+    "#7159df",
+    "#b48f2d",
+    "#427134",
+    "#c16dfe",
+    "#2da3af",
+    "#d94b82",
+    "#945263",
+    "#5079b0",
+    "#809d65",
+    "#1e8d82",
+    "#795793",
+    "#6593d4",
 )
 FIXED = {
     "dead_letter": "#c0392b",
     "dead_lettered": "#c0392b",
     "invalid": "#e2725b",
-    "unmatched": "#8d99ae",
-    "drop": "#b8bec8",
-    "dropped": "#b8bec8",
-    "undecided": "#d9a441",
+    "unmatched": "#8492a6",
+    "drop": "#929292",
+    "dropped": "#929292",
+    "undecided": "#b98a1e",
 }
-INK = "#2f3e4e"
-QUIET = "#c9d1da"
-NODE = "#8d99ae"
+INK = "#6e7b8b"
+"""Text on a page whose colour is not known: as dark on white as it is light on a dark page."""
+NODE = "#8492a6"
+CLEAR = "rgba(0,0,0,0)"
+"""The ground of figures: the page's own."""
+CARD = "#15191f"
+"""The ground of what lies above a figure, such as the text at the pointer."""
+ON_CARD = "#f3f5f7"
 
 
 def colours(names: Iterable[str], *, before: Iterable[str] = ()) -> Mapping[str, str]:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import polars as pl
 
-from gateway_lab.lab.palette import NODE, faint
+from gateway_lab.lab.labels import safe, short
+from gateway_lab.lab.layout import MOST_NODES
+from gateway_lab.lab.palette import INK, NODE, faint
 
 Node: TypeAlias = tuple[str, ...]
 """Its layer's column, what it belongs to, and its label."""
 
 Link: TypeAlias = tuple[int, str]
 """A count and a colour."""
+
+LABEL, ROOMY, LINKS = 24, 10, 0.3
+"""Characters of a label, nodes of a layer that any height has room for, opacity of links."""
+
+# Labels lie on links. Where a page tells the colour of its ground, as JupyterLab does, they are
+# edged with it; elsewhere the text alone has to do.
+_GROUND = "var(--jp-layout-color0, transparent)"
+_TEXT = {
+    "color": INK,
+    "weight": 600,
+    "shadow": ", ".join(f"0 0 {blur}px {_GROUND}" for blur in (1, 2, 2, 3)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +52,10 @@ class Layer:
     coloured: bool = False
 
 
+Path: TypeAlias = list[tuple[Node, Layer]]
+"""The nodes that a row of the frame passes, with their layers."""
+
+
 def sankey(
     frame: pl.DataFrame,
     layers: Sequence[Layer],
@@ -47,6 +66,8 @@ def sankey(
 ) -> dict[str, Any]:
     """Return a trace; nodes stand in the order in which the rows name them.
 
+    Of a layer with very many nodes the smallest are one.
+
     Args:
         frame: One row a path, with the columns of the layers and `value`, a count.
         layers: From left to right.
@@ -54,35 +75,71 @@ def sankey(
         unit: What is counted, for the hover texts.
         colours: Name to colour.
     """
+    paths = [
+        ([(_node(row, layer), layer) for layer in layers if _passes(row, layer)], row[value])
+        for row in frame.rows(named=True)
+    ]
+    small = _smallest(paths)
     nodes: dict[Node, str] = {}
     links: dict[tuple[Node, Node], Link] = {}
-    for row in frame.rows(named=True):
-        path = [(_node(row, layer), layer) for layer in layers if _passes(row, layer)]
-        for node, layer in path:
+    for path, number in paths:
+        passed = [(small.get(node, node), layer) for node, layer in path]
+        for node, layer in passed:
             nodes.setdefault(node, colours.get(node[-1], NODE) if layer.coloured else NODE)
         # A link has the colour of the last layer that has one: where the message ends up.
-        colour = faint(nodes[path[-1][0]])
-        for link in itertools.pairwise(node for node, _ in path):
+        colour = faint(nodes[passed[-1][0]], alpha=LINKS)
+        for link in itertools.pairwise(node for node, _ in passed):
             count, before = links.get(link, (0, colour))
-            links[link] = count + row[value], colour if before == colour else faint(NODE)
+            links[link] = (
+                count + number,
+                colour if before == colour else faint(NODE, alpha=LINKS),
+            )
     return {
         "type": "sankey",
         "arrangement": "snap",
         "valueformat": ",d",
         "valuesuffix": f" {unit}",
+        "textfont": _TEXT,
         "node": _nodes(nodes),
         "link": _links(nodes, links),
     }
 
 
+def height(frame: pl.DataFrame, layers: Sequence[Layer]) -> Mapping[str, Any]:
+    """Return the layout that has room for the fullest layer; no height where any has.
+
+    Args:
+        frame: As of `sankey`.
+        layers: Likewise.
+    """
+    numbers = [frame.select(*each.within, each.column).n_unique() for each in layers]
+    fullest = min(max(numbers), MOST_NODES)
+    return {"height": 100 + 24 * fullest} if fullest > ROOMY else {}
+
+
+def _smallest(paths: Iterable[tuple[Path, int]]) -> Mapping[Node, Node]:
+    """Return what the smallest nodes of a layer that has too many are folded into."""
+    sizes: defaultdict[str, Counter[Node]] = defaultdict(Counter)
+    for path, number in paths:
+        for node, layer in path:
+            sizes[layer.column][node] += number
+    folded: dict[Node, Node] = {}
+    for column, of in sizes.items():
+        if len(of) > MOST_NODES:
+            small = sorted(of, key=lambda node: (-of[node], node))[MOST_NODES - 1 :]
+            folded |= dict.fromkeys(small, (column, "", f"{len(small):,} others"))
+    return folded
+
+
 def _nodes(nodes: Mapping[Node, str]) -> dict[str, Any]:
     return {
-        "label": [node[-1] for node in nodes],
+        "label": [short(node[-1], most=LABEL) for node in nodes],
+        "customdata": [safe(node[-1]) for node in nodes],
         "color": list(nodes.values()),
         "pad": 18,
         "thickness": 14,
         "line": {"width": 0},
-        "hovertemplate": "%{label}: %{value}<extra></extra>",
+        "hovertemplate": "%{customdata}: %{value}<extra></extra>",
     }
 
 
@@ -93,7 +150,7 @@ def _links(nodes: Iterable[Node], links: Mapping[tuple[Node, Node], Link]) -> di
         "target": [places[end] for _, end in links],
         "value": [count for count, _ in links.values()],
         "color": [colour for _, colour in links.values()],
-        "hovertemplate": "%{source.label} → %{target.label}: %{value}<extra></extra>",
+        "hovertemplate": ("%{source.customdata} → %{target.customdata}: %{value}<extra></extra>"),
     }
 
 

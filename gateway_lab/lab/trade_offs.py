@@ -10,6 +10,7 @@ import polars as pl
 
 from gateway_lab.errors import ReplayError, did_you_mean
 from gateway_lab.lab.figure import Figure, draw
+from gateway_lab.lab.labels import safe
 from gateway_lab.lab.palette import COLOURS, INK, NODE
 from gateway_lab.offline.objective import MEASURES, UNITS, frontier
 from gateway_lab.offline.tuning import Tuning
@@ -96,7 +97,7 @@ def _clouds(
             yield {
                 "type": "scatter",
                 "mode": "markers",
-                "name": str(value),
+                "name": safe(str(value)),
                 "legendgroup": str(value),
                 "showlegend": is_told and (is_met[0] or not whole["is_met"].any()),
                 "x": part[axes[0]].to_list(),
@@ -109,7 +110,7 @@ def _clouds(
 
 
 def _told(row: Mapping[str, Any], tuning: Tuning) -> str:
-    values = [f"<b>{path} = {row[path]}</b>" for path in tuning.paths]
+    values = [f"<b>{path} = {safe(str(row[path]))}</b>" for path in tuning.paths]
     return "<br>".join([f"point {row['point']}", *values, *tuning.measured(row)])
 
 

@@ -8,7 +8,8 @@ import sys
 
 import polars as pl
 
-from gateway_lab.lab.figure import MIME, Figure, draw
+from gateway_lab.lab.figure import MIME, Figure, counts_axis, draw
+from gateway_lab.lab.palette import CARD, CLEAR
 
 FRAME = pl.DataFrame({"target": ["low", "<high>"], "deliveries": [1000, 2]})
 
@@ -64,3 +65,21 @@ def test_without_plotly_the_error_names_the_extra() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "plotly is not installed\nhint: pip install 'gateway-lab[lab]'\n"
+
+
+def test_a_figure_has_no_ground_of_its_own_for_pages_are_light_or_dark() -> None:
+    look = bars().layout.template.layout
+    assert look.paper_bgcolor == look.plot_bgcolor == look.modebar.bgcolor == CLEAR
+    assert look.hoverlabel.bgcolor == CARD
+
+
+def test_a_figure_of_nothing_says_so_and_draws_nothing() -> None:
+    figure = draw([{"type": "sankey"}], title="None", frame=FRAME.clear())
+    assert len(figure.data) == 0
+    assert figure.layout.annotations[0].text == "nothing to show"
+    assert repr(figure) == "None\ntarget  deliveries"
+
+
+def test_an_axis_of_counts_has_whole_numbers_however_few_there_are() -> None:
+    assert counts_axis("messages", 3)["dtick"] == counts_axis("messages", None)["dtick"] == 1
+    assert "dtick" not in counts_axis("messages", 30_000)

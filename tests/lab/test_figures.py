@@ -104,8 +104,14 @@ def test_a_figure_of_a_replay_shows_all_of_its_deliveries(replay: gl.Replay) -> 
 def test_rates_are_stacked_by_target_in_the_order_of_their_names() -> None:
     figure = figures.over_time(TIMES)
     assert [line.name for line in figure.data] == ["critical", "low"]
-    assert figure.data[1].x == ("2026-03-02T00:00:00", "2026-03-02T00:01:00")
-    assert figure.data[1].y == (4, 6)
+
+
+def test_no_count_of_a_replay_reaches_into_a_step_without_messages(replay: gl.Replay) -> None:
+    figure = figures.over_time(replay, every="1m")
+    counted = figure.frame.group_by("time").agg(pl.col("deliveries").sum()).height
+    drawn = [sum(of) for of in zip(*(line.y for line in figure.data), strict=True)]
+    assert sum(number > 0 for number in drawn) == counted < len(drawn)
+    assert drawn[-1] == 0
 
 
 def test_the_axis_of_a_replay_s_rates_names_the_step(replay: gl.Replay) -> None:
@@ -162,9 +168,38 @@ def test_a_frame_without_the_column_is_refused_with_a_hint() -> None:
         figures.flow(FLOW.rename({"deliveries": "delivery"}))
 
 
-def test_an_empty_replay_can_be_drawn_too() -> None:
-    assert figures.flow(FLOW.clear()).layout.title.text.startswith("0 deliveries")
-    assert len(figures.over_time(TIMES.clear()).data) == 0
+def test_where_nothing_is_there_a_figure_says_so() -> None:
+    """Plotly draws a flow without ways as a panel of errors."""
+    moves = pl.DataFrame(schema=["router", "old", "new", "messages"]).cast({"messages": pl.Int64})
+    drawn = figures.flow(FLOW.clear()), figures.over_time(TIMES.clear()), figures.diff_flow(moves)
+    assert drawn[0].layout.title.text.startswith("0 deliveries")
+    for figure in drawn:
+        assert len(figure.data) == 0
+        assert figure.layout.annotations[0].text == "nothing to show"
+
+
+def test_one_is_not_many() -> None:
+    assert figures.flow(FLOW.head(1)).layout.title.text.startswith("3 deliveries, from")
+    one = FLOW.tail(1)
+    assert figures.flow(one).layout.title.text.startswith("1 delivery, from")
+
+
+def test_of_very_many_bars_the_longest_are_drawn_and_named_and_the_figure_says_so() -> None:
+    frame = pl.DataFrame({"channel": [f"c{n:03}" for n in range(200)], "n": range(200)})
+    figure = figures.distribution(frame, x="n", y="channel", title="Channels")
+    [bars] = figure.data
+    assert figure.layout.title.text == "Channels<br><sub>the 40 longest of 200</sub>"
+    assert len(bars.y) == len(figure.layout.yaxis.ticktext) == 40
+    assert figure.layout.yaxis.ticktext[0] == "c199"
+    assert figure.frame.height == 200
+
+
+def test_bars_whose_names_are_cut_alike_stay_apart() -> None:
+    names = [f"{'a' * 60}{middle}{'z' * 60}" for middle in "bc"]
+    frame = pl.DataFrame({"channel": names, "n": [2, 1]})
+    figure = figures.distribution(frame, x="n", y="channel")
+    assert len(set(figure.layout.yaxis.ticktext)) == 1
+    assert list(figure.data[0].y) == list(figure.layout.yaxis.tickvals) == names
 
 
 def test_the_volume_of_a_capture_is_counted_by_channel_and_step() -> None:

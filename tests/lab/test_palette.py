@@ -1,6 +1,48 @@
 from __future__ import annotations
 
-from gateway_lab.lab.palette import COLOURS, FIXED, colours, faint
+import pytest
+
+from gateway_lab.lab.palette import CARD, COLOURS, FIXED, INK, NODE, ON_CARD, colours, faint
+
+LIGHT, DARK = "#ffffff", "#111111"
+"""The pages of JupyterLab's themes."""
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance as WCAG 2 has it."""
+    shares = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    parts = [
+        share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares
+    ]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+
+def contrast(colour: str, ground: str) -> float:
+    """Return the contrast as WCAG 2 has it: from 1 to 21."""
+    darker, lighter = sorted((luminance(colour), luminance(ground)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("ground", [LIGHT, DARK])
+@pytest.mark.parametrize("colour", sorted({*COLOURS, *FIXED.values(), NODE}))
+def test_what_is_drawn_stands_out_from_a_light_and_from_a_dark_page(
+    colour: str, ground: str
+) -> None:
+    assert contrast(colour, ground) >= 3
+
+
+def test_text_is_as_readable_on_a_light_page_as_on_a_dark_one() -> None:
+    """No colour has more than 4.34 to both."""
+    assert min(contrast(INK, LIGHT), contrast(INK, DARK)) >= 4.25
+
+
+def test_text_at_the_pointer_is_readable_and_so_are_the_colours_beside_it() -> None:
+    assert contrast(ON_CARD, CARD) >= 7
+    assert min(contrast(colour, CARD) for colour in COLOURS) >= 2.5
+
+
+def test_no_two_names_look_the_same_before_there_are_more_than_colours() -> None:
+    assert len({*COLOURS, *FIXED.values()}) == len(COLOURS) + len(set(FIXED.values()))
 
 
 def test_a_colour_does_not_depend_on_the_order_of_the_names() -> None:
