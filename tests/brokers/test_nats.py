@@ -161,6 +161,18 @@ async def test_what_is_settled_is_acknowledged_when_settle_returns(
         assert floor.stream_seq == done
 
 
+async def test_a_source_that_is_made_anew_does_not_repeat_its_messages(
+    rig: NatsRig, broker: NatsBroker
+) -> None:
+    """Its positions begin again, and so do ids; only their times tell its messages apart."""
+    number = next(NUMBERS)
+    await rig.client.jetstream().add_stream(name=f"S{number}", subjects=[f"s{number}"])
+    times = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 1)]
+    batch = [outgoing(f"s{number}", id="one", timestamp=each) for each in times]
+    assert await broker.sink().send(batch) == [None] * 3
+    assert (await rig.client.jetstream().stream_info(f"S{number}")).state.messages == 2
+
+
 async def test_one_delivery_is_stored_once_and_one_id_on_two_subjects_twice(
     rig: NatsRig, broker: NatsBroker
 ) -> None:

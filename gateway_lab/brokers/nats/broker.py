@@ -1,7 +1,7 @@
 """NATS: subjects in JetStream streams; core NATS where a config declares at-most-once.
 
 Key and time travel in the headers `x-gw-key` and `x-gw-timestamp`. `Nats-Msg-Id` holds the id of
-the delivery and its subject, so that a stream drops what it has stored already.
+the delivery, its time and subject, so that a stream drops what it has stored already.
 """
 
 from __future__ import annotations

@@ -15,9 +15,12 @@ MESSAGE_ID: Final = "Nats-Msg-Id"
 EXPECTED_STREAM: Final = "Nats-Expected-Stream"
 
 
-def message_id(delivery: str, subject: str) -> str:
-    """Write an id by which a stream knows a delivery again; it would take two subjects for one."""
-    return f"{delivery}:{subject}"
+def message_id(delivery: str, time: str, subject: str) -> str:
+    """Write an id by which a stream knows a delivery again; it would take two subjects for one.
+
+    Positions of a source that is made anew begin again: the time of the message tells them apart.
+    """
+    return f"{delivery}:{time}:{subject}"
 
 
 def read_message(

@@ -115,9 +115,10 @@ class NatsSink:
         is_suspect = " " in text or not text.isprintable()  # few are, so few are looked at
         if is_suspect and any(map(_not_plain, headers.values())):
             return _NO_TEXT
+        time = ""
         if outgoing.timestamp is not None:
-            headers[TIMESTAMP_HEADER] = write_time(outgoing.timestamp)
-        headers[MESSAGE_ID] = message_id(outgoing.id, outgoing.channel)
+            time = headers[TIMESTAMP_HEADER] = write_time(outgoing.timestamp)
+        headers[MESSAGE_ID] = message_id(outgoing.id, time, outgoing.channel)
         return _too_large(headers, len(outgoing.body or b""), max_payload) or headers
 
 
