@@ -38,7 +38,7 @@ What is promised about delivery is in [delivery-guarantees.md](delivery-guarante
 IDS = """\
 
 Each delivery has the id of its message in `x-gw-id`, the same at every try, made of what names the
-message at its source. NATS has it in `Nats-Msg-Id` too, with the way and the subject; the
+message at its source. NATS has it in `Nats-Msg-Id` too, with the way, the time and the subject; the
 `message_id` of AMQP is another one for each publish.
 
 | source | the id is made of |
