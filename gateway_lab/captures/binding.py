@@ -44,7 +44,7 @@ def _told(
 ) -> set[tuple[str, str]]:
     if name not in sources:
         raise ReplayError(
-            f"sources= names {name!r}, which the config does not have",
+            f"`sources=` or `--source` names {name!r}, which the config does not have",
             hint=did_you_mean(name, sources),
         )
     texts = (value,) if isinstance(value, str) else value

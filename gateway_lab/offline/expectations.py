@@ -151,6 +151,6 @@ def _place(capture: Capture) -> Path:
         if {path.resolve() for path in capture.paths} == set(folder.glob("[!.]*.parquet")):
             return folder
     raise ConfigError(
-        "a promise needs a capture in one file or one folder of its own",
+        "a promise needs a capture in one Parquet file, or one folder of them",
         hint="write it with capture.write('name.parquet') and scan that",
     )

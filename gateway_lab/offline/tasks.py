@@ -206,7 +206,7 @@ def check_handlers(handlers: GivenHandlers, capture: Capture) -> None:
     if capture.is_masked:
         raise ReplayError(
             "handlers cannot run on a masked capture: they would be given the masks",
-            hint="use the capture that it was masked from, or leave out handlers=",
+            hint="use one that was recorded with --show-private, or leave out handlers= (--app)",
         )
     if capture.metadata.stage == "handled":
         problem = "this capture holds what handlers returned"

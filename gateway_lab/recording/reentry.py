@@ -67,7 +67,7 @@ class Reentry:
         if self._to_source:
             return None if self._home(message) else "its source no longer reads where it was read"
         if source.handled is not None:
-            return "its source has a handler, which runs on what is read: --to-source"
+            return "its source has a handler, which runs on what is read: --to source"
         if letter.router is None:
             return None
         if letter.target != DEAD_LETTER and not self._replans:

@@ -135,7 +135,7 @@ def _find_source(plan: Plan, message: object) -> str:
         found = "several sources" if names else "no source"
         problem = f"{found} of the config could have read this message"
         known = did_you_mean("", plan.sources) or "the config has no sources"
-        raise ReplayError(problem, hint=f"say source=…; {known}")
+        raise ReplayError(problem, hint=f"`source=` or `--source` says which; {known}")
     return names[0]
 
 

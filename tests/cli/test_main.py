@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -11,7 +13,16 @@ import gateway_lab as gl
 from gateway_lab.cli.main import app
 from gateway_lab.errors import ConfigError, ExpectationError
 
-VERBS = list(get_command(app).commands)  # type: ignore[attr-defined]
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+VERBS = list(COMMANDS)
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+ROOMS = ("captures", "config", "routing", "offline", "gateway", "recording")
+
+
+def options(verb: str) -> set[str]:
+    every = COMMANDS[verb].params
+    return {name for each in every for name in (*each.opts, *each.secondary_opts)} | {"--help"}
 
 
 def test_the_verbs_stand_in_the_order_of_use() -> None:
@@ -40,6 +51,23 @@ def test_the_help_of_a_verb_teaches_by_example(verb: str) -> None:
     result = CliRunner().invoke(app, [verb, "--help"])
     assert result.exit_code == 0
     assert result.stdout.count(f"gateway-lab {verb}") >= 2
+
+
+def test_pages_show_only_options_that_there_are() -> None:
+    wrong = [
+        (page.name, verb, each)
+        for page in PAGES
+        for verb, rest in re.findall(r"gateway-lab ([a-z]+)\b([^`#|\n]*)", page.read_text())
+        for each in re.findall(r"--[a-z][a-z-]*", rest)
+        if each not in options(verb)
+    ]
+    assert wrong == []
+
+
+def test_a_hint_names_only_options_that_there_are() -> None:
+    files = [file for room in ROOMS for file in (ROOT / "gateway_lab" / room).rglob("*.py")]
+    named = {each for file in files for each in re.findall(r"--[a-z][a-z-]*", file.read_text())}
+    assert named - set().union(*map(options, VERBS)) == set()
 
 
 def test_the_first_word_on_replay_is_that_it_sends_nothing() -> None:

@@ -53,6 +53,6 @@ def test_a_config_without_promises_has_nothing_to_keep(shop: GatewayConfig) -> N
 def test_a_capture_that_is_no_file_cannot_be_promised(
     shop: GatewayConfig, five: Capture, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="one file"):
+    with pytest.raises(ConfigError, match="one Parquet file"):
         export(shop, tmp_path / "routes.yaml", capture=five)
     assert list(tmp_path.iterdir()) == []
