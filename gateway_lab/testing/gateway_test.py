@@ -8,6 +8,7 @@ async with gl.GatewayTest(gateway) as test:
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Mapping
 from itertools import count
 from types import TracebackType
@@ -33,7 +34,8 @@ class GatewayTest:
     """Runs a gateway's config, handlers, middlewares and overrides on brokers in memory.
 
     Channels are there when they are needed. Every memory broker stands in for its protocol, with
-    its rules for names. The gateway that is tested need not run.
+    its rules for names. Batches store in the databases that the environment names. The gateway
+    that is tested need not run.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -44,8 +46,8 @@ class GatewayTest:
         """
         config, number = gateway.config, next(_NUMBERS)
         self._urls = {alias: f"memory://gateway-test-{number}-{alias}" for alias in config.brokers}
-        environ = {f"GATEWAY_BROKER_{alias.upper()}_URL": url for alias, url in self._urls.items()}
-        self._gateway = Gateway(config, environ=environ, create_channels=True)
+        brokers = {f"GATEWAY_BROKER_{alias.upper()}_URL": url for alias, url in self._urls.items()}
+        self._gateway = Gateway(config, environ=os.environ | brokers, create_channels=True)
         self._gateway.handlers, self._gateway.telemetry = gateway.handlers, gateway.telemetry
         plan = compile_plan(config).plan
         self._sources = plan.sources if plan else {}

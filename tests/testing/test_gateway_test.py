@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -103,3 +106,29 @@ async def test_a_source_that_stopped_says_why() -> None:
     async with gl.GatewayTest(gateway) as test:
         with pytest.raises(gl.GatewayLabError, match="the config has no channel for it: fail: Run"):
             await test.publish("users", User(user_id=0, action="create"))
+
+
+async def test_batches_store_in_the_database_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rows.db"
+    monkeypatch.setenv("GATEWAY_DATABASE_ROWS_URL", f"sqlite:///{file}")
+    batches = """
+batches:
+  load:
+    source: users
+    size: 1
+    every: 1m
+    rows: {id: "{user_id}"}
+    store: {database: rows, table: users}
+"""
+    gateway = gl.Gateway(gl.parse_config(USERS + batches), environ={})
+
+    @gateway.handler("users")
+    async def create(user: User) -> User:
+        return user
+
+    async with gl.GatewayTest(gateway) as test:
+        await test.publish("users", User(user_id=7, action="create"))
+    with closing(sqlite3.connect(file)) as rows:
+        assert rows.execute("SELECT id FROM users").fetchall() == [(7,)]
