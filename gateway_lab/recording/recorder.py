@@ -108,7 +108,7 @@ class Recorder:
                 self._write([message for messages in queued for message in messages])
                 written.set_result(None)
             self._end()
-        except (OSError, CaptureError, pl.exceptions.PolarsError) as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             self._fail(error, written)
         finally:
             if self._journal:

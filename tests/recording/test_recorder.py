@@ -169,6 +169,19 @@ def test_a_full_disk_is_told_to_all_who_wait_and_who_come_later(
     assert bodies(scan_capture(path)) == list(range(5))
 
 
+def test_a_defect_is_told_to_all_who_wait_by_its_kind_alone(tmp_path: Path) -> None:
+    def mask(rows: pl.DataFrame) -> pl.DataFrame:
+        raise KeyError(rows["body"][0])
+
+    folder = RecordingFolder(tmp_path / "c").open()
+    writing = Recorder(folder, CaptureMetadata(), mask)
+    with pytest.raises(CaptureError) as caught:
+        writing.put(some(1)).result(LIMIT_S)
+    assert caught.value.problem == "the recording cannot be written: KeyError"
+    with pytest.raises(CaptureError):
+        writing.close()
+
+
 def test_a_real_full_disk_leaves_what_was_told(tmp_path: Path) -> None:
     """A file may not grow past a limit: the system takes a part of a chunk, then no more."""
     path = tmp_path / "c"
