@@ -11,6 +11,7 @@ from typer import Exit, Option
 import gateway_lab as gl
 from gateway_lab.cli.options import App, ConfigFiles, Form, handlers_of
 from gateway_lab.cli.report import Format, Report, Table
+from gateway_lab.cli.unread import is_unread, unread
 from gateway_lab.findings import Finding, Severity
 
 EXAMPLES = """
@@ -37,13 +38,13 @@ def check(
     """List what is wrong with configs; exit 1 on an error."""
     traffic = None if capture is None else gl.scan_capture(capture)
     handlers = handlers_of(app)
+    read = {path: gl.read_config(path) for path in configs}
     findings = [
-        each
-        for path in configs
-        for each in gl.check(gl.read_config(path), traffic, handlers=handlers)
+        each for config in read.values() for each in gl.check(config, traffic, handlers=handlers)
     ]
     counts = Counter(each.severity for each in findings)
-    closing = ", ".join(f"{counts[each]} {each}{_s(counts[each])}" for each in Severity)
+    total = ", ".join(f"{counts[each]} {each}{_s(counts[each])}" for each in Severity)
+    closing = "\n".join([*_strange(read, traffic), total])
     if form is Format.TABLE:
         # A line a finding, as compilers write them: editors jump to the place.
         print("\n".join([*map(str, findings), closing]))
@@ -54,6 +55,14 @@ def check(
         )
     if counts[Severity.ERROR] or (strict and counts[Severity.WARNING]):
         raise Exit(1)
+
+
+def _strange(read: dict[Path, gl.GatewayConfig], traffic: gl.Capture | None) -> list[str]:
+    """Name the configs that the traffic says nothing about."""
+    if traffic is None:
+        return []
+    said = unread(traffic, binds=False)
+    return [f"{path}: {each}" for path in read if is_unread(read[path], traffic) for each in said]
 
 
 def _row(finding: Finding) -> dict[str, object]:

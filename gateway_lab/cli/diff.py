@@ -10,6 +10,7 @@ from typer import Argument, Option
 import gateway_lab as gl
 from gateway_lab.cli.options import App, Bindings, CaptureFile, Form, Limit, bindings, handlers_of
 from gateway_lab.cli.report import Format, Report, table
+from gateway_lab.cli.unread import is_unread, unread
 
 EXAMPLES = """
 `gateway-lab diff routes.yaml draft.yaml monday.parquet`
@@ -46,7 +47,8 @@ def diff(
         table("config", result.config(), limit=limit),
         table("flow", result.flow(), limit=limit),
     ]
-    Report(facts=facts(result), tables=tables).show(form)
+    strange = [] if source or not is_unread(before, traffic) else unread(traffic, binds=True)
+    Report(facts=facts(result), tables=tables, closing="\n".join(strange)).show(form)
     result.check(max_moved=max_moved, keep=keep or ())
 
 

@@ -10,6 +10,7 @@ from typer import Option
 
 import gateway_lab as gl
 from gateway_lab.cli.options import ConfigFile
+from gateway_lab.cli.unread import unread
 
 EXAMPLES = """
 `gateway-lab export draft.yaml -o routes.yaml`  refused while a finding is an error
@@ -41,3 +42,5 @@ def export(
     counts = f", promises over {promised.messages:,} messages" if promised else ""
     err = Console(stderr=True, highlight=False, soft_wrap=True)
     err.print(f"{output}: {written.name} {written.digest[:12]}{counts}")
+    if traffic is not None and promised and promised.no_source == promised.messages:
+        err.print("\n".join(unread(traffic, binds=False)), markup=False)

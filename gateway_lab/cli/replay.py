@@ -19,6 +19,7 @@ from gateway_lab.cli.options import (
     handlers_of,
 )
 from gateway_lab.cli.report import Format, Report, table
+from gateway_lab.cli.unread import unread
 
 EXAMPLES = """
 `gateway-lab replay data/business.yaml data/business.parquet`  the books of each router
@@ -30,11 +31,6 @@ EXAMPLES = """
 `gateway-lab replay users.yaml monday.parquet --app users:gateway --by handled`
   what became of messages in the handlers that users.py registers
 """
-
-NOWHERE = (
-    "bind a source to them, as it stands: --source NAME=:  (or say once where they are from: "
-    "gl.scan_capture(path, broker=…, protocol=…, channel=…).write('new.parquet'))"
-)
 
 
 class By(StrEnum):
@@ -109,11 +105,4 @@ def _unread(result: gl.Replay) -> list[str]:
     books = result.books()
     if not books.messages or books.no_source < books.messages or result.run.sources:
         return []
-    text = "no source of the config reads any of these messages"
-    match result.capture.places():
-        case [":"]:
-            return [f"{text}; they do not say where they are from\n  hint: {NOWHERE}"]
-        case [first, *_] as found:
-            hint = f"is it the right capture? else bind a source: --source NAME={first}"
-            return [f"{text}; they are from {', '.join(found[:3])}\n  hint: {hint}"]
-    return []
+    return unread(result.capture, binds=True)

@@ -109,6 +109,24 @@ def test_lines_that_do_not_say_where_they_are_from_can_be_bound(
     assert document("replay", config, lines, "--source", "business=:")["no_source"] == 0
 
 
+@pytest.mark.parametrize("verb", ["check", "diff", "export"])
+def test_a_capture_that_no_source_reads_is_no_good_news(
+    verb: str, config: Path, capture: Path, tmp_path: Path
+) -> None:
+    arguments: dict[str, tuple[object, ...]] = {
+        "check": (config, "--capture", capture),
+        "diff": (config, config, capture),
+        "export": (config, "-o", tmp_path / "out.yaml", "--capture", capture),
+    }
+    for name, is_told in (("elsewhere", True), ("business-events", False)):
+        config.write_text(CONFIG.replace("channel: business-events", f"channel: {name}"))
+        result = CliRunner().invoke(app, [verb, *map(str, arguments[verb])])
+        told = "no source of the config reads any of these messages" in result.output
+        assert (result.exit_code, told) == (0, is_told)
+        assert ("they are from kafka:business-events" in result.output) is is_told
+        assert ("--source NAME=kafka:business-events" in result.output) is (told and verb == "diff")
+
+
 def test_a_binding_that_is_written_wrong_is_refused(config: Path, capture: Path) -> None:
     run("replay", config, capture, "--source", "business", code=2)
 
