@@ -46,7 +46,7 @@ _LOOK = {
         "font": {"color": ON_CARD},
         "namelength": -1,
     },
-    "margin": {"l": 60, "r": 30, "t": 60, "b": 50},
+    "margin": {"l": 60, "r": 30, "t": 70, "b": 50},
     "title": {"x": 0.01, "xanchor": "left", "font": {"size": 16}},
     "xaxis": _AXIS,
     "yaxis": _AXIS,

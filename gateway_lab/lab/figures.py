@@ -173,7 +173,7 @@ def distribution(
             "ticktext": [short(str(name), most=TICK) for name in bars],
             "autorange": "reversed",
         },
-        "height": 160 + 24 * len(bars),
+        "height": 170 + max(24 * len(bars), 20 * len(traces)),
         "showlegend": colour is not None,
     }
     cut = f"<br><sub>the {BARS} longest of {lengths.height:,}</sub>"

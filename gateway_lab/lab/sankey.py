@@ -20,7 +20,7 @@ Node: TypeAlias = tuple[str, ...]
 Link: TypeAlias = tuple[int, str]
 """A count and a colour."""
 
-LABEL, ROOMY, LINKS = 24, 10, 0.3
+LABEL, ROOMY, LINKS = 20, 10, 0.3
 """Characters of a label, nodes of a layer that any height has room for, opacity of links."""
 
 # Labels lie on links. Where a page tells the colour of its ground, as JupyterLab does, they are

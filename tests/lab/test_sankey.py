@@ -72,7 +72,7 @@ def test_a_flow_is_high_enough_for_the_nodes_of_its_fullest_layer() -> None:
 
 def test_a_label_is_cut_and_the_hover_text_is_whole() -> None:
     trace = drawn(("a", "r" * 50, "low", 1))
-    assert len(trace["node"]["label"][1]) == 24
+    assert len(trace["node"]["label"][1]) == 20
     assert trace["node"]["customdata"][1] == "r" * 50
 
 
