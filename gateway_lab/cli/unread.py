@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gateway_lab as gl
-from gateway_lab.config.readers import readers
 
 TEXT = "no source of the config reads any of these messages"
 
@@ -13,6 +12,7 @@ WRITE = "gl.scan_capture(path, broker=…, protocol=…, channel=…).write('new
 def is_unread(config: gl.GatewayConfig, capture: gl.Capture) -> bool:
     """Tell whether there are messages, and none is from where a source reads."""
     from gateway_lab.config.compile import compile_plan  # noqa: PLC0415 - not to show help
+    from gateway_lab.config.readers import readers  # noqa: PLC0415 - likewise
 
     plan = compile_plan(config).plan
     if plan is None:
