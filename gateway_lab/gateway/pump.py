@@ -154,6 +154,8 @@ class Pump:
         self._use(means)
         for lane in self._lanes.values():
             lane.change(Backoff.of(self._source.retry), is_strict=self._ways.is_strict)
+        if any(each.done() or each.cancelling() for each in self._sending):
+            return  # it is ending, and sends nothing more
         new = {alias: sink for alias, sink in sinks.items() if alias not in self._lanes}
         for alias, lane in self._open_lanes(new).items():
             self._lanes[alias] = lane

@@ -24,10 +24,13 @@ from tests.gateway.shop import (
     balances,
     faulty,
     header,
+    n_of,
     order,
     settled,
     until,
 )
+from tests.gateway.test_handlers import HANDLED, HandledShop, Order
+from tests.gateway.test_hanging import Deaf
 
 pytestmark = pytest.mark.anyio
 
@@ -161,6 +164,34 @@ async def test_nothing_is_taken_over_during_a_stop() -> None:
         gateway.take_over(version)
     assert gateway.config is shop.config
     assert state(gateway) is State.STOPPED
+
+
+async def test_a_source_that_is_ending_does_not_keep_others_from_a_new_config(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with faulty(monkeypatch) as faults:
+        text = HANDLED.replace("letters: memory}", "letters: memory, other: memory}")
+        shop, deaf = HandledShop(text), Deaf()
+
+        @shop.made.handler("orders", "more")
+        async def stuck(event: Order) -> Order:
+            if event.n == 1:
+                await deaf.wait()
+            return event
+
+        faults.judge["there"] = lambda each: CONFIGURATION if n_of(each) == 2 else None
+        shop.publish([order(1, key="a"), order(2, key="b")])
+        new = parse_config(text.replace("small: {broker: there", "small: {broker: other"))
+        shop.server("other").create(["small"])
+        async with shop.gateway() as gateway:
+            await until(lambda: faults.sent)
+            sending = gateway._pumps["orders"]._sending
+            await until(lambda: all(each.done() for each in sending))
+            await gateway.reload(new)
+            deaf.release()
+            await until(lambda: state(gateway) is State.RED)
+            shop.server("there").publish("more", [order(3)])
+            await until(lambda: shop.numbers("other", "small") == [3])
 
 
 # --- what is refused ---
