@@ -293,14 +293,14 @@ class Designer(anywidget.AnyWidget):
     def hear(self, content: Mapping[str, Any]) -> None:
         """Do what a view asks for; what cannot be is told, never raised."""
         with self._lock, told():
-            self.status = {**_QUIET, "busy": _BUSY.get(content.get("do", ""), "counting")}
             try:
+                self.status = {**_QUIET, "busy": _BUSY.get(content.get("do", ""), "counting")}
                 self._do(dict(content))
                 if self.status["busy"]:
                     self.status = dict(_QUIET)
             except GatewayLabError as error:
                 self.status = _refusal(error.problem, error.hint)
-            except (KeyError, TypeError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - who is told nothing would wait for ever
                 self.status = _refusal(f"this cannot be done: {type(error).__name__}", "")
             self._later.again(after_s=PAUSE_S)
 

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import json
 import queue
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -119,7 +120,8 @@ class _Request(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if not self._is_known() or self.path != "/command":
             return self._refuse()
-        size = int(self.headers.get("Content-Length", 0))
+        told = self.headers.get("Content-Length", "0")
+        size = int(told) if re.fullmatch("[0-9]{1,9}", told) else MOST_BYTES + 1
         if size > MOST_BYTES:
             self.close_connection = True
             return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

@@ -13,6 +13,7 @@ import polars as pl
 
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.model import Route, Router
+from gateway_lab.errors import ReplayError
 from gateway_lab.findings import Finding
 from gateway_lab.lab.cells import plain
 from gateway_lab.lab.draft import Draft
@@ -245,8 +246,15 @@ def _ms(moment: datetime) -> int:
 
 
 def moment(ms: float) -> datetime:
-    """Read a moment as the module tells it."""
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=ms)
+    """Read a moment as the module tells it.
+
+    Raises:
+        ReplayError: No calendar has it.
+    """
+    try:
+        return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=ms)
+    except OverflowError:
+        raise ReplayError("no calendar has this time", hint="years are 1 to 9999") from None
 
 
 # --- messages ---

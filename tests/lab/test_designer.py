@@ -95,6 +95,11 @@ def test_a_wrong_rule_is_told_at_its_route_while_the_counts_stay(designer: gl.De
         {"do": "select", "select": {"route": "gone"}},
         {"do": "explain", "seq": -1},
         {"do": "window", "from_ms": "soon", "to_ms": 3},
+        {"do": "window", "from_ms": 0, "to_ms": 8.64e15},
+        {"do": "explain", "seq": "first"},
+        {"do": "edit_route", "arguments": [{}, []]},
+        {"do": []},
+        {"do": None},
     ],
     ids=str,
 )
@@ -107,6 +112,12 @@ def test_what_cannot_be_is_told_and_changes_nothing(
     assert designer.config == before
     edit(designer, enabled=False)
     assert designer.status["error"] is None
+
+
+def test_a_year_that_no_calendar_has_is_told_in_words(designer: gl.Designer) -> None:
+    ask(designer, "window", from_ms=0, to_ms=8.64e15)  # the last moment that a browser knows
+    assert designer.status["error"]["message"] == "no calendar has this time"
+    assert designer.window is None
 
 
 def test_work_is_announced_before_it_begins(designer: gl.Designer) -> None:
