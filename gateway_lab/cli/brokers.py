@@ -24,6 +24,8 @@ EXAMPLES = """
 `gateway-lab brokers down`  ends what `up` started, and removes its data
 """
 
+NOTHING = "nothing was started"
+
 
 class Action(StrEnum):
     """What to do."""
@@ -55,6 +57,8 @@ def brokers(
             kinds = [each for each in aliases.values() if each in SERVERS]
             _print_exports(aliases, sandbox.up(kinds, _tell))
         case Action.DOWN:
+            if not sandbox.servers():
+                _tell(NOTHING)
             sandbox.down(_tell)
         case Action.STATUS:
             _print_status(sandbox.servers())
@@ -80,7 +84,7 @@ def _print_status(servers: list[Started]) -> None:
         state = f"runs, process {each.pid}" if each.is_running else "has ended"
         print(f"{each.protocol}: {state}, {each.started_from}, {each.url}")
     if not servers:
-        print("nothing was started")
+        print(NOTHING)
 
 
 def _tell(line: str) -> None:

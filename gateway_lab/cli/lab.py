@@ -41,8 +41,7 @@ def lab(
     """Open JupyterLab on a notebook; without a display, print the address."""
     if importlib.util.find_spec("jupyterlab") is None:
         raise MissingExtraError("jupyterlab", extra="lab")
-    if not notebook.is_file():
-        raise BadParameter(f"there is no {notebook} below {Path.cwd()}", param_hint="NOTEBOOK")
+    check_notebook(notebook)
     token, port = secrets.token_hex(16), port or free_port()
     url = f"http://localhost:{port}/lab/tree/{notebook.as_posix()}?token={token}"
     Console(stderr=True, highlight=False, soft_wrap=True).print(
@@ -53,6 +52,21 @@ def lab(
     # The token goes through the environment: other users see command lines.
     changed = {"JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": config_path()}
     os.execve(sys.executable, arguments, os.environ | changed)  # noqa: S606
+
+
+def check_notebook(notebook: Path) -> None:
+    """Refuse what JupyterLab, which shows the current folder, could not open.
+
+    Raises:
+        BadParameter: It is not there, or not below the current folder.
+    """
+    if notebook.is_absolute() or ".." in notebook.parts:
+        text = f"{notebook} is not below {Path.cwd()}; start it in the folder of the notebook"
+        raise BadParameter(text, param_hint="NOTEBOOK")
+    if not notebook.is_file():
+        text = f"there is no {notebook} below {Path.cwd()}"
+        hint = "start it in the folder of the project, or name a notebook"
+        raise BadParameter(f"{text}; {hint}", param_hint="NOTEBOOK")
 
 
 def config_path() -> str:

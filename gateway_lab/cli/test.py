@@ -18,12 +18,16 @@ EXAMPLES = """
 
 COLUMNS = ("config", "test", "result", "why")
 
+NOTHING = "nothing to run; write `tests:`, or export it with --capture"
+
 
 def test(configs: ConfigFiles, *, form: Form = Format.TABLE) -> None:
     """Run the tests of configs, and replay the counts they promise; exit 1 when one fails."""
-    rows = [row for path in configs for row in _rows(gl.read_config(path), str(path))]
+    found = {path: _rows(gl.read_config(path), str(path)) for path in configs}
+    rows = [row for each in found.values() for row in each]
     failed = sum(row["result"] == "failed" for row in rows)
-    closing = f"{len(rows) - failed} passed, {failed} failed"
+    idle = [f"{path}: {NOTHING}" for path, each in found.items() if not each]
+    closing = "\n".join([*idle, f"{len(rows) - failed} passed, {failed} failed"])
     Report(tables=[Table(name="tests", columns=COLUMNS, rows=rows)], closing=closing).show(form)
     if failed:
         raise Exit(1)

@@ -75,6 +75,10 @@ def test_up_prints_what_to_export_and_down_ends_it(config: Path, tmp_path: Path)
     assert list((tmp_path / "servers").iterdir()) == []
 
 
+def test_down_says_when_there_is_nothing_to_end(tmp_path: Path) -> None:
+    assert brokers("down", "--folder", tmp_path / "servers") == ([], "nothing was started\n")
+
+
 def test_down_ends_only_what_up_started(tmp_path: Path) -> None:
     """A process that got the number of one that has ended is somebody else's."""
     row = {"protocol": "redis", "url": "redis://x", "started_from": "x", "started_at": 1}

@@ -42,6 +42,26 @@ def test_the_address_printed_opens_the_tour_with_the_token_that_the_server_has(
     assert found[2] not in " ".join(arguments)
 
 
+@pytest.mark.parametrize("notebook", ["../other/a.ipynb", "/elsewhere/a.ipynb"])
+def test_a_notebook_that_jupyterlab_could_not_show_is_refused(
+    started: list[tuple[list[str], dict[str, str]]], notebook: str
+) -> None:
+    result = CliRunner().invoke(app, ["lab", notebook])
+    assert result.exit_code == 2
+    assert "is not below" in result.stderr
+    assert started == []
+
+
+def test_a_lab_without_its_notebook_says_where_to_start_it(
+    started: list[tuple[list[str], dict[str, str]]], tmp_path: Path
+) -> None:
+    (tmp_path / NOTEBOOK).unlink()
+    result = CliRunner().invoke(app, ["lab"], env={"COLUMNS": "500"})
+    assert result.exit_code == 2
+    assert "start it in the folder of the project, or name a notebook" in result.stderr
+    assert started == []
+
+
 def test_the_lab_neither_asks_for_news_nor_forgets_the_users_own_settings(
     started: list[tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

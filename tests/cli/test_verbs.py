@@ -217,6 +217,13 @@ def test_tests_that_hold_pass(config: Path) -> None:
     assert run("test", config).endswith("1 passed, 0 failed\n")
 
 
+def test_a_config_that_promises_nothing_is_named(config: Path) -> None:
+    config.write_text(CONFIG.partition("tests:")[0])
+    assert run("test", config).endswith(
+        f"{config}: nothing to run; write `tests:`, or export it with --capture\n0 passed, 0 failed\n"
+    )
+
+
 def test_a_test_that_does_not_hold_says_what_happened_instead(config: Path) -> None:
     config.write_text(CONFIG.replace("expect: [high]", "expect: [rest]"))
     [row] = document("test", config, code=1)["tests"]
