@@ -15,6 +15,7 @@ from typer import Option
 import gateway_lab as gl
 from gateway_lab.cli.lab import has_display
 from gateway_lab.cli.options import App, CaptureFile, ConfigFile, handlers_of
+from gateway_lab.cli.unread import is_unread, unread
 
 EXAMPLES = """
 `gateway-lab design routes.yaml monday.parquet`
@@ -52,11 +53,12 @@ async def _design(
     from gateway_lab.lab.page import serve  # noqa: PLC0415 - no other verb needs a server
 
     handlers, before = handlers_of(app), gl.read_config(base) if base else None
-    # It is made where there is an event loop, for what takes longer goes on behind the panel.
-    designer = gl.design(
-        gl.read_config(config), gl.scan_capture(capture), before, handlers=handlers
-    )
+    routes, traffic = gl.read_config(config), gl.scan_capture(capture)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if is_unread(routes, traffic):
+        console.print("\n".join(unread(traffic, binds=False)), markup=False)
+    # It is made where there is an event loop, for what takes longer goes on behind the panel.
+    designer = gl.design(routes, traffic, before, handlers=handlers)
 
     def ready(address: str) -> None:
         console.print(f"The designer: [bold]{address}[/bold]\nCtrl+C stops it.")

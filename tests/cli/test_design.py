@@ -56,6 +56,20 @@ def test_counts_are_compared_with_the_base_that_was_given(
     assert stopped[0].base == gl.read_config(base)
 
 
+def test_a_capture_that_no_source_reads_is_told_before_its_counts_of_nothing(
+    stopped: list[gl.Designer], tmp_path: Path
+) -> None:
+    file = tmp_path / "routes.yaml"
+    for channel in ("business-events", "elsewhere"):
+        file.write_text(
+            CONFIG.read_text().replace("channel: business-events", f"channel: {channel}")
+        )
+        result = CliRunner().invoke(app, ["design", str(file), str(CAPTURE), "--no-browser"])
+        told = "no source of the config reads any of these messages" in result.stderr
+        assert told == (channel == "elsewhere")
+    assert stopped
+
+
 @pytest.mark.parametrize("browser", [True, False])
 def test_a_browser_is_opened_when_asked(
     stopped: list[gl.Designer], monkeypatch: pytest.MonkeyPatch, *, browser: bool
