@@ -58,7 +58,7 @@ regen: $(READY) ## Run the notebooks and write their outputs anew, the same byte
 docs: $(READY) ## Write the generated pages anew: environment.yml and docs/
 	$(BIN)/python -m tools.docs
 
-pictures: servers ## Make the pictures of the route designer anew, in a real JupyterLab
+pictures: servers ## Make the pictures of the docs anew, in a real JupyterLab
 	$(BIN)/python -m tools.pictures
 
 bench: $(READY) ## Measure: ratios within one run, as a table

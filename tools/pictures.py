@@ -1,6 +1,7 @@
-"""Makes the pictures of the route designer from a real JupyterLab: `make pictures`.
+"""Makes the pictures of the docs from a real JupyterLab: `make pictures`.
 
-They follow `docs/designer.md`, step by step, in `docs/pictures/designer-*.png`.
+Those of the route designer follow `docs/designer.md`, step by step, in
+`docs/pictures/designer-*.png`; `docs/pictures/flow.png` is the figure of the README.
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 MARGIN = 0
 VIEW = {"width": 1180, "height": 2400}
+FLOW = f"""
+import gateway_lab as gl
+config = gl.read_config({str(ROOT / "data" / "business.yaml")!r})
+capture = gl.scan_capture({str(ROOT / "data" / "business.parquet")!r})
+gl.figures.flow(gl.replay(config, capture)).update_layout(width=720, height=340)
+"""
 
 
 def _open(designer: Locator) -> list[Locator]:
@@ -87,6 +94,18 @@ def photograph(lab: Lab, name: str, parts: list[Locator]) -> Path:
     return file
 
 
+def photograph_flow(lab: Lab) -> Path:
+    """Save the figure of a replay's deliveries."""
+    lab.open("flow.ipynb", FLOW)
+    lab.run(0, until=None)
+    drawing = lab.page.locator(".js-plotly-plot .svg-container").first
+    drawing.locator(".sankey-node").last.wait_for()
+    lab.page.mouse.move(0, 0)
+    file = PICTURES / "flow.png"
+    drawing.screenshot(path=file)
+    return file
+
+
 def main() -> None:
     """Make every picture anew."""
     with tempfile.TemporaryDirectory() as folder, jupyter_lab(Path(folder), **VIEW) as lab:
@@ -97,6 +116,7 @@ def main() -> None:
         for name, do in STEPS.items():
             file = photograph(lab, name, do(lab.designer))
             print(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1000:.0f} kB")
+        print(photograph_flow(lab).relative_to(ROOT))
 
 
 if __name__ == "__main__":
