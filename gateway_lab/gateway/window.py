@@ -51,7 +51,9 @@ class Held:
         self.reader, self.batch = reader, batch
         self.unsettled = len(batch.messages)
         self.pending = [0] * self.unsettled
-        self.bytes = sum([len(m.body or b"") + len(m.key or b"") for m in batch.messages])
+        messages = batch.messages
+        self.bytes = sum([len(m.body or b"") + len(m.key or b"") for m in messages])
+        self.bytes += sum([len(value) for m in messages for _, value in m.headers])
         self.letters: LetterWriter | None = None
         self.waiting = 0
         self.apart: set[int] = set()

@@ -33,6 +33,13 @@ async def test_a_window_that_two_readers_overfilled_has_no_room_until_a_batch_is
     assert await window.room() == 3
 
 
+async def test_headers_fill_a_window_as_bodies_do() -> None:
+    window = Window(max_bytes=10_000)
+    message = Message(body=None, headers=(("h", b"x" * 999), ("i", b"y")), received=RECEIVED)
+    window.add(Held(0, Batch([message] * 4, [*range(4)], [0] * 4)))
+    assert (window.fullness, await window.room()) == (0.4, 6)
+
+
 async def test_with_many_in_hand_reading_goes_on_once_something_is_settled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

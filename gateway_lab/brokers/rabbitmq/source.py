@@ -199,6 +199,11 @@ async def _never_called(_: object) -> None:
     """Stand for the callback that aiormq asks for: deliveries are taken before it."""
 
 
+def _size(content: Content) -> int:
+    _, header, body = content
+    return len(header) + len(body)
+
+
 class _Inbox:
     """What arrives on one channel, and what of it is settled.
 
@@ -230,7 +235,7 @@ class _Inbox:
     def _add(self, content: Content) -> None:
         self.arrived.append(content)
         self.top += 1
-        self._unread_bytes += len(content[2])
+        self._unread_bytes += _size(content)
         self._has_news.set()
         if self._unread_bytes > UNREAD_BYTES:
             self._arriving.pause()
@@ -242,7 +247,7 @@ class _Inbox:
     def take(self, limit: int) -> list[Content]:
         """Take the oldest out."""
         taken = [self.arrived.popleft() for _ in range(min(limit, len(self.arrived)))]
-        self._unread_bytes -= sum([len(body) for _, _, body in taken])
+        self._unread_bytes -= sum(map(_size, taken))
         if self._unread_bytes <= UNREAD_BYTES:
             self._arriving.resume()
         if not self.arrived:
