@@ -130,7 +130,7 @@ class View {
   // --- the frame ---
 
   build() {
-    this.title = h("span", { className: "gl-title" });
+    this.title = h("h2", { className: "gl-title" });
     this.digest = h("code", { className: "gl-digest", title: "digest of the config" });
     this.undo = iconButton("↶", "undo", () => this.send("undo"));
     this.redo = iconButton("↷", "redo", () => this.send("redo"));

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 import gateway_lab as gl
@@ -52,6 +54,16 @@ def app(command: subprocess.Popen[str]) -> Iterator[Watched]:
         page.goto(found[0], timeout=LIMIT_MS)
         yield watched
         page.screenshot(path=SHOTS / "design_app.png")
+
+
+@pytest.mark.parametrize("shade", ["light", "dark"])
+def test_a_screen_reader_finds_nothing_amiss(app: Watched, shade: Literal["light", "dark"]) -> None:
+    app.page.emulate_media(color_scheme=shade)
+    expect(app.page.locator(".gl-times")).to_be_visible()
+    app.page.locator('[data-key="by_priority/critical:samples"]').click()
+    expect(app.page.locator(".gl-sample")).to_have_count(5)
+    found = Axe().run(app.page)
+    assert found.violations_count == 0, found.generate_report()
 
 
 def test_routes_are_designed_and_written_without_a_notebook(
