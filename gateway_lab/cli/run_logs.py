@@ -59,6 +59,7 @@ def books_of(source: SourceStats, stats: Stats) -> dict[str, object]:
         "read": source.read,
         "redelivered": source.redelivered,
         "settled": source.settled,
+        "given_back": source.given_back,
         "in_flight": source.in_flight,
         "retried": source.retried,
         "lost": source.lost,
