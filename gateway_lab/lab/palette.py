@@ -1,16 +1,18 @@
 """A colour a name, the same in every figure of a config.
 
-Colours follow the sorted names of all targets of the config, never the order of the data, so that
-a target keeps its colour from one figure, edit or notebook to the next. Where a config is compared
-with another, the targets of the one before keep theirs, and new ones take what comes after.
+A colour follows from the name itself, never from the order of the data; only where two names would
+share one, the later in the alphabet takes the next that is free. So a target keeps its colour from
+one figure or notebook to the next, and nearly always when others are added or removed. Where a
+config is compared with another, the targets of the one before keep theirs for certain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from zlib import crc32
 
 # Each has a contrast of 3 or more to a white and to a dark page, and they were chosen to be told
-# apart by colour-blind readers as far as twelve colours can be, the first six best.
+# apart by colour-blind readers as far as twelve colours can be.
 COLOURS = (
     "#7159df",
     "#b48f2d",
@@ -51,10 +53,18 @@ def colours(names: Iterable[str], *, before: Iterable[str] = ()) -> Mapping[str,
         names: What there is.
         before: What there was; it keeps its colours.
     """
-    kept = sorted(set(before) - FIXED.keys())
-    chosen = [*kept, *sorted(set(names) - FIXED.keys() - set(kept))]
-    cycle = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(chosen)}
-    return FIXED | cycle
+    places: dict[str, int] = {}
+    for group in (before, names):
+        for name in sorted(set(group) - FIXED.keys() - places.keys()):
+            places[name] = _free_place(name, {*places.values()})
+    return FIXED | {name: COLOURS[place] for name, place in places.items()}
+
+
+def _free_place(name: str, taken: Container[int]) -> int:
+    """Return the place that a name has by itself, or the next that is free, while there is one."""
+    own = crc32(name.encode())
+    places = [(own + step) % len(COLOURS) for step in range(len(COLOURS))]
+    return next((place for place in places if place not in taken), places[0])
 
 
 def faint(colour: str, *, alpha: float = 0.4) -> str:

@@ -51,14 +51,24 @@ def test_a_colour_does_not_depend_on_the_order_of_the_names() -> None:
 
 def test_what_goes_wrong_always_looks_the_same() -> None:
     assert colours(["dead_letter"])["dead_letter"] == colours(["a", "b"])["dead_letter"]
-    assert colours(["a", "drop"])["a"] == COLOURS[0]
+    assert colours(["a", "drop"])["a"] in COLOURS
+
+
+def test_names_differ_while_there_are_colours() -> None:
+    chosen = colours(f"t{number}" for number in range(len(COLOURS)))
+    assert {colour for name, colour in chosen.items() if name not in FIXED} == {*COLOURS}
+
+
+def test_a_name_keeps_its_colour_when_another_is_added() -> None:
+    less, more = colours(["bulk", "urgent"]), colours(["bulk", "recovery", "urgent"])
+    assert less == {name: more[name] for name in less}
 
 
 def test_there_are_colours_for_any_count_of_names() -> None:
     names = [f"t{number:03}" for number in range(100)]
     chosen = colours(names)
     assert set(chosen) == {*names, *FIXED}
-    assert chosen["t000"] == chosen["t012"]
+    assert set(chosen.values()) == {*COLOURS, *FIXED.values()}
 
 
 def test_a_faint_colour_lets_through_what_is_behind_it() -> None:
