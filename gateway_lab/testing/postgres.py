@@ -22,7 +22,7 @@ _USER: Final = "postgres"
 
 
 class PostgresServer(Server):
-    """PostgreSQL with one database, `gateway`, that everybody on loopback may use."""
+    """PostgreSQL with one database, `postgres`, that everybody on loopback may use."""
 
     protocol = "postgresql"
     install_hint = "install the package postgresql"

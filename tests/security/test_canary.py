@@ -27,7 +27,10 @@ import gateway_lab as gl
 from gateway_lab.brokers.addresses import GRAMMARS
 from gateway_lab.brokers.registry import connect
 from gateway_lab.gateway.counters import State
+from gateway_lab.gateway.health.metrics import expose
+from gateway_lab.testing.postgres import PostgresServer
 from gateway_lab.testing.servers import NatsServer, RabbitmqServer, RedisServer, free_port
+from tests.gateway.meters import Meters, metrics
 from tools import notebooks
 
 ROOT = Path(__file__).parents[2]
@@ -182,6 +185,26 @@ def guarded(protocol: str, request: pytest.FixtureRequest, folder: Path) -> Iter
     else:
         found: RabbitmqServer | RedisServer = request.getfixturevalue(f"{protocol}_server")
         yield found.port
+
+
+@pytest.mark.broker
+@pytest.mark.anyio
+async def test_a_database_that_refuses_us_is_told_without_its_address(
+    postgres_server: PostgresServer,
+    told: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    place = f"127.0.0.1:{postgres_server.port}/CANARY-host"
+    meters = Meters(f"postgresql://{USER}:{PASSWORD}@{place}")
+    meters.publish(metrics(3))
+    async with meters.gateway(create_channels=True) as gateway:
+        async with asyncio.timeout(LIMIT_S):
+            await gateway.wait()
+        (source,) = gateway.stats().sources
+        assert source.state is State.RED
+        assert "GATEWAY_DATABASE_METRICS_URL" in source.reason
+        assert_clean(gateway, gateway.stats(), expose(gateway.stats(), "meters").decode())
+    assert_clean(meters.letters(), told.text, *map(str, told.records), *capfd.readouterr())
 
 
 @pytest.mark.anyio
