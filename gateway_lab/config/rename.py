@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,7 +20,7 @@ def rename_part(config: C, table: str, name: str, new: str) -> C:
     tells where it can no longer occur.
     """
     require_name(config, table, name, new)
-    document = json.loads(config.model_dump_json(exclude_unset=True))
+    document = config.model_dump(mode="json", exclude_unset=True)
     document[table] = _with_key(document[table], name, new)
     _FOLLOW[table](document, name, new)
     return _replaced(config, document)
@@ -30,7 +29,7 @@ def rename_part(config: C, table: str, name: str, new: str) -> C:
 def rename_route(config: C, router: str, name: str, new: str) -> C:
     """Rename a route, also in tests."""
     require_route_name(config, router, name, new)
-    document = json.loads(config.model_dump_json(exclude_unset=True))
+    document = config.model_dump(mode="json", exclude_unset=True)
     for route in document["routers"][router]["routes"]:
         if route["name"] == name:
             route["name"] = new

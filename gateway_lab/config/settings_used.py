@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
@@ -18,7 +17,7 @@ _EXPRESSION = re.compile(r"""\{\{|\}\}|\{(?:[^{}'"]|'[^']*'|"[^"]*")*\}""")
 
 def settings_used(config: Part) -> Iterator[tuple[DocumentPath, str]]:
     """Yield every use of a setting with the place of its rule or template."""
-    document = json.loads(config.model_dump_json(exclude_unset=True))
+    document = config.model_dump(mode="json", exclude_unset=True)
     for path, text in texts(document):
         for rule in _rules(path, text):
             for found in _SETTING.finditer(rule):

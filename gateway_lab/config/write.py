@@ -44,23 +44,36 @@ def write(config: Document, path: str | os.PathLike[str]) -> None:
 
 
 def to_text(config: Document, *, is_json: bool = False) -> str:
-    """Return the text that `write` writes, without asking whether the config has errors."""
-    if is_json:
-        return to_json(config)
-    text = to_yaml(config)
-    return text if _reads_back(text, config) else to_fresh_yaml(config)
+    """Return the text that `write` writes, without asking whether the config has errors.
+
+    Raises:
+        ConfigError: No text of it would be read as the same config.
+    """
+    for written in (to_json,) if is_json else (to_yaml, to_fresh_yaml):
+        text = written(config)
+        if _reads_back(text, config):
+            return text
+    raise ConfigError(
+        "the config holds what no file can: it would not be read back",
+        where=config.name,
+        hint="names have at most 1,000 characters, a text holds whole characters, a number is finite",
+    )
 
 
 def format_config(config: Document) -> str:
     """Return the text of a config in one style; what it means and its comments stay.
 
     A config made in Python is written like any new one; JSON stays JSON.
+
+    Raises:
+        ConfigError: As `to_text`.
     """
     base = config.base_text
     if base is None or base.lstrip().startswith("{"):
         return to_text(config, is_json=base is not None)
-    text = to_tidy_yaml(base)
-    return text if _reads_back(text, config) else base
+    whole = base if _reads_back(base, config) else to_text(config)
+    text = to_tidy_yaml(whole)
+    return text if _reads_back(text, config) else whole
 
 
 def refuse_errors(config: Document) -> None:

@@ -32,7 +32,7 @@ _TABLES = {"settings", "brokers", "events", "sources", "targets", "routers", "ba
 
 def document_of(config: Document) -> dict[str, Any]:
     """Return the document as plain data: what was given, without the defaults."""
-    given: dict[str, Any] = json.loads(config.model_dump_json(exclude_unset=True))
+    given: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
     document = {"gateway_lab": config.gateway_lab, **given}
     first = ("gateway_lab", "name", "description", "owner")
     names = [*first, *(name for name in type(config).model_fields if name not in first)]

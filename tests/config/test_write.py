@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config, read_config
 from gateway_lab.config.model import Expectations
-from gateway_lab.config.write import to_text
+from gateway_lab.config.write import format_config, to_text
 from gateway_lab.errors import ConfigError
 from tests.examples import examples
 
@@ -299,3 +299,25 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     config = parse_config(SMALL)
     with pytest.raises(ConfigError, match=f"hint: make the folder {tmp_path / 'out'} first"):
         config.write(tmp_path / "out" / "routes.yaml")
+
+
+def test_formatting_an_edited_config_keeps_the_edit_and_the_comments() -> None:
+    edited = parse_config(SMALL).edit_target("u", channel="elsewhere")
+    text = format_config(edited)
+    assert parse_config(text) == edited
+    assert "# On top." in text
+
+
+@pytest.mark.parametrize(
+    ("body", "ending"),
+    [({"a" * 2000: "x"}, "json"), ({"x": "\ud800"}, "json"), ({"x": "\ud800"}, "yaml")],
+)
+def test_what_no_file_can_hold_is_refused_and_the_old_file_stays(
+    body: dict[str, str], ending: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"small.{ending}"
+    path.write_text("old")
+    config = parse_config(SMALL).edit_target("u", body=body)
+    with pytest.raises(ConfigError):
+        config.rename_target("u", "v").write(path)
+    assert path.read_text() == "old"
