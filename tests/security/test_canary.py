@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -108,8 +109,18 @@ def until(what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
+def page(port: int, name: str) -> str:
+    """Return what is shown, also by a process that is not ready yet."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/{name}") as answer:
+            text: bytes = answer.read()
+    except HTTPError as error:
+        text = error.read()
+    return text.decode()
+
+
 @pytest.mark.broker
-@pytest.mark.parametrize("look", ["logs", "table"])
+@pytest.mark.parametrize("look", ["logs", "table", "workers"])
 def test_a_run_shows_no_secret(
     look: str, edge: redis.Redis, redis_server: RedisServer, tmp_path: Path
 ) -> None:
@@ -121,10 +132,11 @@ def test_a_run_shows_no_secret(
     if look == "table":
         environ |= {"FORCE_COLOR": "1", "COLUMNS": "200"}
     options = ["--create-channels", "--port", str(port), "--record", str(tmp_path / "record")]
+    if look == "workers":
+        options += ["--workers", "2"]
     with running(config, *options, **environ) as process:
         until(lambda: edge.xlen("canary-out") == edge.xlen("canary-dead") == 1, process)
-        pages = ["metrics", "readyz", "livez"]
-        shown = [urlopen(f"http://127.0.0.1:{port}/{page}").read().decode() for page in pages]
+        shown = [page(port, each) for each in ("metrics", "readyz", "livez")]
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 0
