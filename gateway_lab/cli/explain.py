@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+from rich.console import Console
 from typer import Argument, BadParameter, Option
 
 import gateway_lab as gl
@@ -20,6 +21,11 @@ EXAMPLES = """
 `gateway-lab explain routes.yaml --source business --event '{"priority": "high"}'`
   when there are several sources
 """
+
+MASKED = (
+    "the capture is masked: conditions on private values, and bodies that were not valid, are "
+    "explained as they are now\n  hint: record with --show-private where you may"
+)
 
 LEGEND = "✓ TRUE  ✗ FALSE  ? NULL  · not asked; * a clause that made its route's result"
 
@@ -39,8 +45,7 @@ def explain(
     """Show clause by clause why a message goes where it goes."""
     routes, handlers = gl.read_config(config), handlers_of(app)
     if capture is not None and seq is not None:
-        message = gl.scan_capture(capture).message(seq)
-        result = gl.explain(routes, message, source=source, handlers=handlers)
+        result = gl.explain(routes, _message(capture, seq), source=source, handlers=handlers)
     elif event is not None:
         result = gl.explain(routes, _event(event), source=source, handlers=handlers)
     else:
@@ -55,6 +60,13 @@ def explain(
         facts=facts,
         tables=[table(name, frame, limit=frame.height) for name, frame in tables.items()],
     ).show(form)
+
+
+def _message(capture: Path, seq: int) -> gl.Message:
+    traffic = gl.scan_capture(capture)
+    if traffic.is_masked:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(MASKED)
+    return traffic.message(seq)
 
 
 def _event(text: str) -> Any:

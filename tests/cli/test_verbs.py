@@ -181,6 +181,18 @@ def test_a_captured_message_is_explained_by_its_number(config: Path, capture: Pa
     assert document("explain", config, capture, "--seq", "1")["source"] == "business"
 
 
+def test_an_explanation_of_masks_says_that_it_is_one(
+    config: Path, capture: Path, tmp_path: Path
+) -> None:
+    config.write_text(CONFIG.replace("type: string}", "type: string, x-private: true}"))
+    masked = tmp_path / "masked.parquet"
+    gl.scan_capture(capture).head(5).mask(gl.read_config(config)).write(masked)
+    for file, is_told in ((capture, False), (masked, True)):
+        given = ["explain", str(config), str(file), "--seq", "1"]
+        told = "masked" in CliRunner().invoke(app, given).stderr
+        assert told is is_told
+
+
 def test_an_explanation_of_nothing_asks_for_a_message(config: Path) -> None:
     run("explain", config, code=2)
     run("explain", config, "--source", "business", "--event", "{", code=2)
