@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -19,6 +21,10 @@ from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
 from gateway_lab.errors import ConfigError, GatewayLabError
 from gateway_lab.gateway.counters import State
+from gateway_lab.gateway.gateway import Gateway
+from gateway_lab.gateway.workers.process import WorkerProcess
+from gateway_lab.gateway.workers.talk import Over
+from gateway_lab.gateway.workers.worker import _Worker
 from gateway_lab.gateway.workers.workers import Workers
 from gateway_lab.messages.message import Message
 from gateway_lab.testing.servers import KafkaServer, RedisServer
@@ -265,3 +271,35 @@ async def test_sources_that_lose_the_order_of_keys_are_named(
     async with workers:
         await asyncio.sleep(0)
     assert ("source orders keeps no order of keys" in caplog.text) is is_told
+
+
+DIES = """
+import os, sys
+os.write(int(sys.argv[1]), b'{"type":"Over"}\\n{"type":"Bo')
+"""
+
+
+async def test_a_worker_that_dies_in_the_middle_of_a_line_is_one_that_died() -> None:
+    process = await WorkerProcess.start([sys.executable, "-c", DIES], os.environ)
+    assert [each async for each in process.answers()] == [Over()]
+    assert await process.end() == 0
+
+
+class Stopped:
+    """Stands for a gateway that is told to stop."""
+
+    def __init__(self) -> None:
+        self.told: list[bool] = []
+
+    async def stop(self, *, now: bool) -> None:
+        self.told.append(now)
+
+
+async def test_a_worker_ends_when_its_parent_dies_in_the_middle_of_an_order() -> None:
+    reader, gateway = asyncio.StreamReader(), Stopped()
+    reader.feed_data(b'{"type":"Prepare","text":{"docum')
+    reader.feed_eof()
+    worker = _Worker(cast("Gateway", gateway), reader, lambda _: None)
+    await worker._obey()
+    await asyncio.gather(*worker._tasks)
+    assert gateway.told == [True]

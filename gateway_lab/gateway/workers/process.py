@@ -8,7 +8,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Self
 
-from gateway_lab.gateway.workers.talk import LONGEST_LINE, Answer, Order, read_answer, write
+from gateway_lab.gateway.workers.talk import (
+    LONGEST_LINE,
+    Answer,
+    Order,
+    is_whole,
+    read_answer,
+    write,
+)
 
 
 class WorkerProcess:
@@ -53,7 +60,7 @@ class WorkerProcess:
     async def answers(self) -> AsyncIterator[Answer]:
         """Give what the process says, until it has ended."""
         with suppress(ConnectionError):
-            while line := await self._reader.readline():
+            while is_whole(line := await self._reader.readline()):
                 yield read_answer(line)
 
     async def end(self) -> int:

@@ -102,6 +102,11 @@ def write(said: Order | Answer) -> bytes:
     return msgspec.json.encode(said) + b"\n"
 
 
+def is_whole(line: bytes) -> bool:
+    """Say whether there is a line; who dies may leave a part of one."""
+    return line.endswith(b"\n")
+
+
 def read_order(line: bytes) -> Order:
     """Read what a parent wrote."""
     return _ORDERS.decode(line)

@@ -37,6 +37,7 @@ from gateway_lab.gateway.workers.talk import (
     Refused,
     Stop,
     Text,
+    is_whole,
     read_order,
     write,
 )
@@ -133,7 +134,7 @@ class _Worker:
 
     async def _obey(self) -> None:
         with suppress(ConnectionError):
-            while line := await self._reader.readline():
+            while is_whole(line := await self._reader.readline()):
                 self._hear(read_order(line))
         self._stop(Stop(now=True))  # the parent is gone
 
