@@ -16,6 +16,7 @@ from typing import Final, Self
 
 from gateway_lab.brokers.memory.server import MemoryServer, server_at
 from gateway_lab.config.compile import compile_plan
+from gateway_lab.config.plan import SourcePlan
 from gateway_lab.errors import ConfigError, GatewayLabError, did_you_mean
 from gateway_lab.gateway.counters import SourceStats, State, Stats
 from gateway_lab.gateway.gateway import Gateway
@@ -93,11 +94,8 @@ class GatewayTest:
         Raises:
             GatewayLabError: There is no such source, or it cannot go on; the text says why.
         """
-        if source not in self._sources:
-            hint = did_you_mean(source, self._sources)
-            raise ConfigError(f"there is no source {source!r}", hint=hint)
         message = make_message(
-            self._sources[source], encode(event), key=key, headers=headers, channel=channel
+            self._plan_of(source), encode(event), key=key, headers=headers, channel=channel
         )
         settled = self._stats(source).settled
         server = self._server(message.broker)
@@ -121,13 +119,19 @@ class GatewayTest:
 
     def letters(self, source: str) -> list[Message]:
         """Return the dead letters of a source; `x-gw-dlq-reason` says why."""
-        letter = self._sources[source].dead_letter
+        letter = self._plan_of(source).dead_letter
         channel = letter and letter_channel(letter, source)
         return self.fetch(letter.broker, channel) if letter and channel else []
 
     def stats(self) -> Stats:
         """Return the books."""
         return self._gateway.stats()
+
+    def _plan_of(self, source: str) -> SourcePlan:
+        if source not in self._sources:
+            hint = did_you_mean(source, self._sources)
+            raise ConfigError(f"there is no source {source!r}", hint=hint)
+        return self._sources[source]
 
     def _server(self, alias: str) -> MemoryServer:
         return server_at(self._urls[alias])

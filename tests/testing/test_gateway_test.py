@@ -91,6 +91,8 @@ async def test_names_that_are_wrong_are_told() -> None:
             await test.publish("user", {})
         with pytest.raises(gl.GatewayLabError, match="there is no broker 'queu'"):
             test.fetch("queu", "x")
+        with pytest.raises(gl.GatewayLabError, match="there is no source 'user'"):
+            test.letters("user")
 
 
 async def test_a_source_that_stopped_says_why() -> None:
