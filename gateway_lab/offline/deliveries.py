@@ -271,7 +271,14 @@ def _kept(rows: pl.DataFrame, source: SourcePlan, part: Part, wanted: _Wanted) -
         return rows
     none = pl.lit([], dtype=COLUMNS["headers"])
     kept = _read_rows(part, rows["row"], "key", "headers", "body")
-    return rows.hstack(kept.with_columns(pl.col("headers").fill_null(none)))
+    headers = pl.col("headers").fill_null(none).list.eval(_WITHOUT_NULLS)
+    return rows.hstack(kept.with_columns(headers))
+
+
+_WITHOUT_NULLS = pl.struct(
+    pl.element().struct.field("name"), pl.element().struct.field("value").fill_null(b"")
+)
+"""A header without a value has an empty one, as `captures/rows.py` reads it."""
 
 
 def _read_rows(part: Part, rows: pl.Series, *columns: str) -> pl.DataFrame:

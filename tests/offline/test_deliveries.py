@@ -46,6 +46,17 @@ def test_a_value_that_cannot_stand_in_a_channel_is_a_dead_letter(
     assert (target["delivered"], target["dead_lettered"]) == (1, 1)
 
 
+def test_a_header_without_a_value_is_empty_in_dead_letters_too(
+    shop: GatewayConfig, capture_of: MakeCapture
+) -> None:
+    headers = [{"name": "x", "value": None}, {"name": "y", "value": b"1"}]
+    capture = capture_of(message(order("urgent"), headers=headers), message(order("urgent")))
+    result = replay(shop, capture)
+    rows = shown(result.deliveries(rendered=True), "headers")
+    assert rows == [([{"name": "x", "value": b""}, {"name": "y", "value": b"1"}],), ([],)]
+    assert result.mismatches().is_empty()
+
+
 @pytest.mark.parametrize(
     "passing",
     [
