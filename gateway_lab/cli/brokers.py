@@ -48,7 +48,8 @@ def brokers(
     """Start, end or list brokers on loopback, from what this machine has.
 
     Standard output has a line to export for each alias; where a broker is not installed, memory
-    stands in for it inside the gateway's own process.
+    stands in for it inside the gateway's own process. One that has ended since starts anew, empty
+    and at another address: export again.
     """
     sandbox = Sandbox(folder)
     match action:
