@@ -139,7 +139,7 @@ def _marked(tuning: Tuning, axes: tuple[str, str]) -> Iterator[Mapping[str, Any]
             "x": [row[axes[0]]],
             "y": [row[axes[1]]],
             "text": [name],
-            "textposition": "top right" if name == "best" else "bottom right",
+            "textposition": "bottom left" if name == "best" else "top right",
             "textfont": {"color": colour},
             "cliponaxis": False,
             "marker": {
