@@ -297,7 +297,8 @@ class Draft:
         if path is not None:
             return Path(path)
         if self.path is None:
-            raise ConfigError("the config came from no file", hint="say which file to write")
+            hint = 'name one: designer.export("routes.yaml")'
+            raise ConfigError("the config came from no file", hint=hint)
         return self.path
 
     # --- how ---

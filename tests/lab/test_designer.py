@@ -278,6 +278,14 @@ def test_a_draft_is_written_as_production_loads_it(designer: gl.Designer, tmp_pa
     assert designer.release is None
 
 
+def test_a_config_of_no_file_is_written_by_a_call_that_is_named() -> None:
+    config = gl.parse_config((DATA / "business.yaml").read_text())
+    designer = gl.design(config, gl.scan_capture(DATA / "business.parquet").head(10))
+    ask(designer, "release", on=True)
+    assert designer.release is None
+    assert 'designer.export("routes.yaml")' in designer.status["error"]["hint"]
+
+
 def test_completion_offers_fields_and_the_values_seen(designer: gl.Designer) -> None:
     fields = {each["path"]: each for each in designer.hints["fields"]}
     assert fields["priority"]["values"] == ["'low'", "'medium'", "'high'", "'critical'"]
