@@ -213,5 +213,15 @@ async def test_what_differs_between_config_and_program_is_said_with_what_to_do()
     )
 
 
+def test_a_decorator_without_its_source_is_told() -> None:
+    shop = HandledShop()
+    for sources in ((), (_nothing,)):
+        with pytest.raises(ConfigError) as refused:
+            shop.made.handler(*sources)
+        assert str(refused.value) == (
+            'the handler names no source\nhint: @gateway.handler("users")'
+        )
+
+
 async def _nothing(event: dict[str, Any]) -> dict[str, Any]:
     return event

@@ -63,6 +63,8 @@ class Handlers:
             ConfigError: A source is unknown, has a handler already, or none is named.
             MissingExtraError: FastStream is not installed.
         """
+        if not sources or callable(sources[0]):
+            raise ConfigError("the handler names no source", hint='@gateway.handler("users")')
         for source in sources:
             if source not in known:
                 hint = did_you_mean(source, known)
@@ -72,8 +74,6 @@ class Handlers:
         if not 0 < timeout_s < inf:
             hint = "say how many seconds one try may take, such as timeout=30"
             raise ConfigError(f"a handler cannot have {timeout_s!r} seconds", hint=hint)
-        if not sources:
-            raise ConfigError("the handler names no source", hint='@gateway.handler("users")')
 
         def register(function: F) -> F:
             _check(function)
