@@ -130,7 +130,7 @@ class Letters:
             key=key,
             headers=headers,
             body=message.body if carries.tombstone else message.body or b"",
-            timestamp=message.timestamp,
+            timestamp=_not_ahead(message.timestamp),
             id=id_ + way.letter_suffix,
         )
 
@@ -177,13 +177,11 @@ class Letters:
 
     def _can_carry(self, name: str, value: bytes) -> bool:
         protocol = self._protocol
+        if not (protocol.carries.binary or is_plain(value)):
+            return False
         if name.lower() == HOPS_HEADER:
             return True
-        return (
-            (protocol.carries.binary or is_plain(value))
-            and not protocol.is_control(name.lower())
-            and not protocol.check_header(name)
-        )
+        return not protocol.is_control(name.lower()) and not protocol.check_header(name)
 
     def _told(self, message: Message, way: Way, cause: Cause) -> dict[str, str | None]:
         now, time = datetime.now(UTC), message.timestamp
@@ -215,6 +213,11 @@ def _own(headers: Headers) -> Headers:
         if not (name := each[0].lower()).startswith(CONTROL_PREFIX)
         or name in {ID_HEADER, HOPS_HEADER}
     )
+
+
+def _not_ahead(time: datetime | None) -> datetime | None:
+    """Leave out a time that is yet to come, which Kafka refuses: a header has it all the same."""
+    return None if time and time > datetime.now(UTC) else time
 
 
 def _spell(time: datetime) -> str:

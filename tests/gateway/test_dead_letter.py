@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from gateway_lab.gateway.letter import Letter, Reopened, read_letter, reopen
 from gateway_lab.gateway.ways import Ways
 from gateway_lab.messages.headers import MAX_HEADER_BYTES, MAX_HEADERS, MAX_HEADERS_BYTES
 from gateway_lab.messages.message import Message
+from gateway_lab.protocols.protocol import is_plain
 from gateway_lab.protocols.registry import PROTOCOLS
 from tests.gateway.shop import RECEIVED, SHOP
 
@@ -160,6 +161,22 @@ def test_hostile_headers_leave_a_letter_that_can_be_sent(
     else:
         assert (written.key, b"key" in (told(written, "left-out") or b"")) == (None, True)
     assert read(written)
+
+
+@pytest.mark.parametrize("name", ["x-gw-hops", "X-Gw-Hops"])
+def test_hops_that_are_no_text_do_not_keep_a_letter_from_nats(name: str) -> None:
+    message = a_message(headers=((name, b"\xff"), ("a", b"1")))
+    written = letter(message, "nats")
+    assert [each for each, value in written.headers if not is_plain(value)] == []
+    assert again(message, "nats").headers == message.headers
+
+
+def test_a_time_that_is_yet_to_come_stands_in_a_header_alone_for_kafka_refuses_it() -> None:
+    now = datetime.now(UTC)
+    early, late = (a_message(timestamp=now + timedelta(hours=n)) for n in (-2, 2))
+    assert letter(early, "kafka").timestamp == early.timestamp
+    assert letter(late, "kafka").timestamp is None
+    assert again(late, "kafka").timestamp == late.timestamp
 
 
 def test_a_reason_fits_into_a_header() -> None:
