@@ -14,6 +14,6 @@ def read_time(text: str) -> datetime | None:
     """Read what `write_time` wrote, or any RFC 3339 time; None if it is not one."""
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else None
+    except (ValueError, OverflowError):  # such as the year 1, east of Greenwich
         return None
-    return time.astimezone(UTC) if time.tzinfo else None
