@@ -77,8 +77,8 @@ def read_letter(raw: Message) -> Letter | None:
             target=_require(told["target"]),
             position=_require(told["position"]),
             attempts=int(told["attempts"] or 0),
-            first=datetime.fromisoformat(_require(told["first"])),
-            last=datetime.fromisoformat(_require(told["last"])),
+            first=_moment(_require(told["first"])),
+            last=_moment(_require(told["last"])),
             replays=int(told[REPLAYS] or 0),
             run=told[RUN],
         )
@@ -103,7 +103,7 @@ def reopen(letter: Letter, protocols: Mapping[str, str]) -> Reopened | None:
     told = {name: header_text(raw.headers, PREFIX + name) for name in ("kept", "timestamp", "id")}
     try:
         kept = _decode(told["kept"] or "{}")
-        time = told["timestamp"] and datetime.fromisoformat(told["timestamp"])
+        time = told["timestamp"] and _moment(told["timestamp"])
         received = _require(header_text(raw.headers, f"{PREFIX}received"))
         broker, channel, partition, position = _place(letter.position)
         return Reopened(
@@ -111,7 +111,7 @@ def reopen(letter: Letter, protocols: Mapping[str, str]) -> Reopened | None:
             key=raw.key if kept.key is None else kept.key,
             headers=_headers(raw.headers, kept),
             timestamp=time or None,
-            received=datetime.fromisoformat(received),
+            received=_moment(received),
             broker=broker,
             protocol=protocols.get(broker, ""),
             channel=channel,
@@ -152,6 +152,14 @@ def _harmless(text: str | None) -> str | None:
     if text is None or text.isprintable():
         return text
     return "".join(each if each.isprintable() else " " for each in text)
+
+
+def _moment(text: str) -> datetime:
+    """Read a time; one of no zone cannot be compared with others, and no letter has it."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError
+    return time
 
 
 def _require(text: str | None) -> str:

@@ -213,7 +213,13 @@ def test_what_lacks_a_part_is_no_letter(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("attempts", b"many"), ("first", b"soon"), ("replays", b"\xff1")]
+    ("name", "value"),
+    [
+        ("attempts", b"many"),
+        ("first", b"soon"),
+        ("last", b"2026-01-01T00:00"),
+        ("replays", b"\xff1"),
+    ],
 )
 def test_what_cannot_be_read_is_no_letter(name: str, value: bytes) -> None:
     written = letter(a_message(), "kafka")
@@ -224,7 +230,14 @@ def test_what_cannot_be_read_is_no_letter(name: str, value: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("kept", "[]"), ("kept", '{"key": 1}'), ("timestamp", "x"), ("received", "")],
+    [
+        ("kept", "[]"),
+        ("kept", '{"key": 1}'),
+        ("timestamp", "x"),
+        ("timestamp", "2026-01-01T00:00:00"),
+        ("received", ""),
+        ("received", "2026-01-01T00:00:00"),
+    ],
 )
 def test_a_letter_whose_message_cannot_be_made_again_is_none(name: str, value: str) -> None:
     found, _ = read(letter(a_message(), "kafka"))
