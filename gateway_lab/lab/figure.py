@@ -25,6 +25,7 @@ except ImportError as error:
 
 MIME = "application/vnd.plotly.v1+json"
 ROWS_SHOWN = 12
+FONT = "system-ui, sans-serif"
 _AXIS = {
     "automargin": True,
     "gridcolor": faint(INK, alpha=0.25),
@@ -35,7 +36,7 @@ _AXIS = {
 }
 # Pages are light or dark, and a figure is not told which: it has no ground of its own.
 _LOOK = {
-    "font": {"family": "system-ui, sans-serif", "size": 12, "color": INK},
+    "font": {"family": FONT, "size": 12, "color": INK},
     "paper_bgcolor": CLEAR,
     "plot_bgcolor": CLEAR,
     "modebar": {"bgcolor": CLEAR, "color": faint(INK, alpha=0.6), "activecolor": INK},
@@ -43,7 +44,7 @@ _LOOK = {
         "align": "left",
         "bgcolor": CARD,
         "bordercolor": INK,
-        "font": {"color": ON_CARD},
+        "font": {"family": FONT, "color": ON_CARD},
         "namelength": -1,
     },
     "margin": {"l": 60, "r": 30, "t": 70, "b": 50},

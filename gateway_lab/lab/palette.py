@@ -12,20 +12,21 @@ from collections.abc import Container, Iterable, Mapping
 from zlib import crc32
 
 # Each has a contrast of 3 or more to a white and to a dark page, and they were chosen to be told
-# apart by colour-blind readers as far as twelve colours can be.
+# apart by colour-blind readers as far as twelve colours can be. Their order is such that the
+# targets of the examples get colours far apart.
 COLOURS = (
-    "#7159df",
+    "#5079b0",
     "#b48f2d",
     "#427134",
-    "#c16dfe",
-    "#2da3af",
-    "#d94b82",
     "#945263",
-    "#5079b0",
-    "#809d65",
     "#1e8d82",
-    "#795793",
+    "#d94b82",
+    "#809d65",
+    "#c16dfe",
     "#6593d4",
+    "#795793",
+    "#2da3af",
+    "#7159df",
 )
 FIXED = {
     "dead_letter": "#c0392b",
