@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from gateway_lab.config.document import Document
 from gateway_lab.config.overlap import can_write
-from gateway_lab.config.plan import Plan, RouterPlan, TargetPlan
+from gateway_lab.config.plan import AddressPlan, Plan, RouterPlan, TargetPlan
 from gateway_lab.config.report import Report
 from gateway_lab.events.event_type import EventType
 from gateway_lab.findings import Severity
@@ -32,13 +33,36 @@ def check_loops(config: Document, plan: Plan, report: Report) -> None:
 
 def _edges(plan: Plan) -> Iterator[tuple[str, str, str]]:
     """Yield (source, target, source that reads what the target wrote)."""
+    readers = _Readers(plan)
     for source, target, types in _writers(plan):
-        for reached, reader in plan.sources.items():
-            if any(
-                can_write(target.channel, target.broker, address, tuple(types.values()))
-                for address in reader.addresses
-            ):
+        for reached, address in readers.near(target):
+            if can_write(target.channel, target.broker, address, tuple(types.values())):
                 yield source, target.name, reached
+
+
+class _Readers:
+    """Who reads what: thousands of sources and targets of fixed names do not meet each other."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._of_broker: dict[str, list[_Reader]] = {}
+        self._of_channel: dict[tuple[str, str | None], list[_Reader]] = {}
+        for name, source in plan.sources.items():
+            for address in source.addresses:
+                place = address.broker, address.channel
+                self._of_broker.setdefault(address.broker, []).append((name, address))
+                self._of_channel.setdefault(place, []).append((name, address))
+
+    def near(self, target: TargetPlan) -> Iterator[_Reader]:
+        """Yield all who may read what a target writes, and some who do not."""
+        if target.channel.nodes:
+            yield from self._of_broker.get(target.broker, ())
+            return
+        channel = "".join(part for part in target.channel.parts if isinstance(part, str))
+        for each in (channel, None):  # a pattern has no channel
+            yield from self._of_channel.get((target.broker, each), ())
+
+
+_Reader: TypeAlias = tuple[str, AddressPlan]
 
 
 def _writers(plan: Plan) -> Iterator[tuple[str, TargetPlan, Mapping[str, EventType]]]:

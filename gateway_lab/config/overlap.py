@@ -36,7 +36,7 @@ def can_write(
         event_types: Those of the messages that are written.
         source: The name of their source, where only one is meant.
     """
-    if broker != address.broker:
+    if broker != address.broker or _begins_otherwise(template, address):
         return False
     values = [_values(part, event_types, source) for part in template.parts]
     if address.pattern is not None:
@@ -46,6 +46,13 @@ def can_write(
         _ANY if each is None else "(?:" + "|".join(map(re.escape, each)) + ")" for each in values
     )
     return re.fullmatch(regex, address.channel or "") is not None
+
+
+def _begins_otherwise(template: Template, address: AddressPlan) -> bool:
+    """Say whether the fixed beginning of a template excludes a channel: that is cheap to know."""
+    first = template.parts[0] if template.parts else ""
+    channel = address.channel
+    return channel is not None and isinstance(first, str) and not channel.startswith(first)
 
 
 def _samples(values: list[list[str] | None]) -> Iterator[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway_lab.config.check import check
 from gateway_lab.config.codes import CODES
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.load import parse_config
+from gateway_lab.config.overlap import can_write
 from gateway_lab.findings import Finding, Severity
 
 LINES = {
@@ -255,6 +258,30 @@ def test_a_longer_loop_is_told_with_its_way() -> None:
         "messages go round through this target: 's' → 'z' → 's'",
         "messages go round through this target: 'z' → 's' → 'z'",
     ]
+
+
+def test_channels_that_cannot_meet_are_not_compared_pair_by_pair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+
+    def count(*args: Any, **kwargs: Any) -> bool:
+        asked.append(can_write(*args, **kwargs))
+        return asked[-1]
+
+    monkeypatch.setattr("gateway_lab.config.check_loops.can_write", count)
+    end = "match: all, unmatched: drop, routes: [{name: one, to:"
+    many = range(40)
+    sources = ", ".join(f"s{n}: {{broker: k, channel: in{n}}}" for n in many)
+    targets = ", ".join(f"t{n}: {{broker: k, channel: in{n - 1}}}" for n in many)
+    routers = ", ".join(f"r{n}: {{source: s{n}, {end} [t{n}]}}]}}" for n in many)
+    found = findings(
+        sources=f"sources: {{{sources}}}",
+        targets=f"targets: {{{targets}}}",
+        routers=f"routers: {{{routers}}}",
+    )
+    assert asked == [True] * 39
+    assert "message-loop" not in {each.code for each in found}
 
 
 def test_a_witness_is_the_message_of_a_test() -> None:
