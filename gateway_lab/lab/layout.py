@@ -197,7 +197,7 @@ def to_svg(drawn: Layout, title: str) -> str:
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {height:.0f}"',
         f'  width="{width}" height="{height:.0f}" fill="{INK}"',
-        '  font-family="system-ui, sans-serif" font-size="12">',
+        '  font-family="system-ui, sans-serif" font-size="12" font-weight="600">',
         f"<title>{escape(title)}</title>",
         f'<g transform="translate({MARGIN} {MARGIN})">',
         *map(_ribbon, drawn.links),
@@ -208,7 +208,7 @@ def to_svg(drawn: Layout, title: str) -> str:
 
 
 def _ribbon(link: Link) -> str:
-    stroke = f'stroke="{link.colour}" stroke-opacity="0.4" stroke-width="{link.width:.1f}"'
+    stroke = f'stroke="{link.colour}" stroke-opacity="0.25" stroke-width="{link.width:.1f}"'
     return f'<path d="{link.path}" fill="none" {stroke}/>'
 
 

@@ -103,7 +103,7 @@ def _clouds(
                 "x": part[axes[0]].to_list(),
                 "y": part[axes[1]].to_list(),
                 "marker": {"size": 9, "color": COLOURS[number]},
-                "opacity": 0.9 if is_met[0] else 0.3,
+                "opacity": 0.9 if is_met[0] else 0.45,
                 "customdata": [_told(row, tuning) for row in part.rows(named=True)],
                 "hovertemplate": "%{customdata}<extra></extra>",
             }
@@ -139,7 +139,7 @@ def _marked(tuning: Tuning, axes: tuple[str, str]) -> Iterator[Mapping[str, Any]
             "x": [row[axes[0]]],
             "y": [row[axes[1]]],
             "text": [name],
-            "textposition": "bottom left" if name == "best" else "top right",
+            "textposition": _beside(name, is_on_axis=not row[axes[1]]),
             "textfont": {"color": colour},
             "cliponaxis": False,
             "marker": {
@@ -150,6 +150,13 @@ def _marked(tuning: Tuning, axes: tuple[str, str]) -> Iterator[Mapping[str, Any]
             },
             "hoverinfo": "skip",
         }
+
+
+def _beside(name: str, *, is_on_axis: bool) -> str:
+    """Place the best point's name where no better point can be, and off the marks of the axis."""
+    if name != "best":
+        return "top right"
+    return "top left" if is_on_axis else "bottom left"
 
 
 def _limits(tuning: Tuning, axes: tuple[str, str]) -> Iterator[Mapping[str, Any]]:
