@@ -32,7 +32,8 @@ from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Cause, decided_cause
 from gateway_lab.gateway.handlers.careful import Careful, crashed, put_off, recall
 from gateway_lab.gateway.handlers.handling import Handling
-from gateway_lab.gateway.handlers.lanes import HandlerLanes, Job, JobEnds
+from gateway_lab.gateway.handlers.job import Job, JobEnds
+from gateway_lab.gateway.handlers.lanes import HandlerLanes
 from gateway_lab.gateway.ids import id_headers
 from gateway_lab.gateway.lane import Ends, Lane
 from gateway_lab.gateway.means import Means

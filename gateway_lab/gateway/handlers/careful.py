@@ -20,7 +20,8 @@ from typing import Final
 
 from gateway_lab.brokers.contract import Batch, Source, Starts
 from gateway_lab.gateway.dead_letter import Cause
-from gateway_lab.gateway.handlers.lanes import HANDLER, HANDLERS_AT_ONCE, Job
+from gateway_lab.gateway.handlers.job import Job
+from gateway_lab.gateway.handlers.lanes import HANDLER, HANDLERS_AT_ONCE
 from gateway_lab.gateway.window import Held, Window
 
 ENDS: Final = 5

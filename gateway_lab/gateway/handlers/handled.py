@@ -39,11 +39,15 @@ class TryAgain(Exception):  # noqa: N818 - it is a wish, and no error
 
 
 class Refused(Exception):  # noqa: N818 - likewise
-    """Trying again would change nothing: a dead letter."""
+    """Trying again would change nothing: a dead letter.
 
-    def __init__(self, reason: str) -> None:
+    Attributes:
+        is_wish: Whether the handler said so itself, and has not failed.
+    """
+
+    def __init__(self, reason: str, *, is_wish: bool = False) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.is_wish = reason, is_wish
 
 
 class Exhausted(Exception):  # noqa: N818 - likewise

@@ -341,7 +341,7 @@ async def _translated(call: Awaitable[Routed]) -> Routed:
         delay = _seconds(nack.extra_options.get("delay"))
         raise TryAgain("it asked for another try", delay) from None
     except RejectMessage:
-        raise Refused("it rejected the message") from None
+        raise Refused("it rejected the message", is_wish=True) from None
     except (Refused, InvalidEvent, Exhausted, *_ENDS_THE_PROCESS):
         raise
     except asyncio.CancelledError as error:

@@ -9,25 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from math import inf
 from types import FrameType
-from typing import Final, TypeAlias
+from typing import Final
 
 from gateway_lab.brokers.contract import BrokerError, Failure, FailureClass
 from gateway_lab.gateway.counters import Counters
 from gateway_lab.gateway.dead_letter import Cause
+from gateway_lab.gateway.handlers.breaker import Breaker
 from gateway_lab.gateway.handlers.handled import BEGUN, Exhausted, Refused, TryAgain
-from gateway_lab.gateway.handlers.handling import Handling
+from gateway_lab.gateway.handlers.job import Job, JobEnds, Key
 from gateway_lab.gateway.handlers.watchdog import Caller, watched
 from gateway_lab.gateway.log_lines import place_of, request_id
-from gateway_lab.gateway.retry import Backoff, OrderKey, order_key
-from gateway_lab.gateway.ways import Ways
-from gateway_lab.gateway.window import Held
-from gateway_lab.messages.message import Message
+from gateway_lab.gateway.retry import order_key
 from gateway_lab.routing.routed import Routed
 
 HANDLERS_AT_ONCE: Final = 64
@@ -47,52 +45,7 @@ HANDLER: Final = "handler"
 
 _LOG: Final = logging.getLogger("gateway_lab.gateway")
 
-_Key: TypeAlias = "OrderKey | int"
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One message on its way through its handler.
-
-    Attributes:
-        held: The batch that it came in, and `index` its place there.
-        ways: Of the version of the config that it was read under.
-        key: Whose order it keeps; a number of its own where it has no key.
-        tries: How often its handler was started, in earlier processes too where that is known.
-        deliveries: How often it came before, where earlier tries are not known.
-        first: When it failed first.
-    """
-
-    held: Held
-    index: int
-    id: str
-    handling: Handling
-    ways: Ways
-    backoff: Backoff
-    attempts: int
-    key: _Key = 0
-    tries: int = 0
-    deliveries: int = 0
-    first: datetime | None = None
-
-    @property
-    def message(self) -> Message:
-        """The source message."""
-        return self.held.batch.messages[self.index]
-
-
-@dataclass(frozen=True, slots=True)
-class JobEnds:
-    """Who is told what came of a job: deliveries, the cause of a dead letter, or that it waits.
-
-    Attributes:
-        together: Told when all of a batch whose handlers ran apart have ended.
-    """
-
-    handled: Callable[[Job, Routed], None]
-    failed: Callable[[Job, Cause], None]
-    waits: Callable[[Job], None]
-    together: Callable[[], None]
+_MEND: Final = "mend it, or what it needs, and start the gateway again: what is left comes then"
 
 
 @dataclass(slots=True, eq=False)
@@ -107,7 +60,7 @@ class _Lane:
     """
 
     jobs: deque[Job] = field(default_factory=deque)
-    waiting: dict[_Key, deque[Job]] = field(default_factory=dict)
+    waiting: dict[Key, deque[Job]] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
     job: Job | None = None
     due: float = inf
@@ -133,6 +86,7 @@ class HandlerLanes:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lost: dict[asyncio.Task[None], str] = {}
         self._broken: asyncio.Future[None] = self._loop.create_future()
+        self._breaker = Breaker()
         self._look_s = inf
         self._looking: asyncio.TimerHandle | None = None
 
@@ -140,7 +94,7 @@ class HandlerLanes:
         """Wait until cancelled.
 
         Raises:
-            BrokerError: Too many handlers hang: the source stops, red.
+            BrokerError: Too many handlers hang, or fail: the source stops, red.
         """
         with watched(_CALLER):
             await self._broken
@@ -193,7 +147,12 @@ class HandlerLanes:
         """Let what a lane raised end the source."""
         self._tasks.discard(task)
         self._lost.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) and not self._broken.done():
+        if not task.cancelled() and (error := task.exception()):
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        """Let an error end the source; others say no more than the first."""
+        if not self._broken.done():
             self._broken.set_exception(error)
 
     async def _run(self, lane: _Lane) -> None:
@@ -270,10 +229,11 @@ class HandlerLanes:
             lane.is_late = False
             lane.task.uncancel()
         if isinstance(result, Refused):
-            self._fail(job, result.reason)
+            self._fail(job, result.reason, is_wish=result.is_wish)
         elif isinstance(result, TryAgain):
             return self._again(job, result)
         else:
+            self._breaker.passed()
             self._ends.handled(job, result)
         return None
 
@@ -308,9 +268,9 @@ class HandlerLanes:
         self._lost[task] = name
         _leave(task)
         lane.task, lane.job, lane.is_late, lane.due = None, None, False, inf
-        if len(self._lost) >= HANDLERS_AT_ONCE and not self._broken.done():
+        if len(self._lost) >= HANDLERS_AT_ONCE:
             told = ", ".join(f"{each} ({n})" for each, n in Counter(self._lost.values()).items())
-            self._broken.set_exception(
+            self._break(
                 self._hang(f"{len(self._lost)} handlers hang, and cannot be cancelled: {told}")
             )
         again = self._again(job, TryAgain(f"{job.handling.hangs}, and it cannot be cancelled"))
@@ -320,7 +280,9 @@ class HandlerLanes:
         self._start(lane)
 
     def _hang(self, reason: str) -> BrokerError:
-        hint = "give what they wait for a limit, and start the gateway again"
+        return self._stop(reason, "give what they wait for a limit, and start the gateway again")
+
+    def _stop(self, reason: str, hint: str) -> BrokerError:
         failure = Failure(FailureClass.CONFIGURATION, reason)
         return BrokerError(failure, where=f"source {self._source}", hint=hint)
 
@@ -342,7 +304,11 @@ class HandlerLanes:
         self._fail(job, again.reason)
         return None
 
-    def _fail(self, job: Job, reason: str) -> None:
+    def _fail(self, job: Job, reason: str, *, is_wish: bool = False) -> None:
+        if is_wish:
+            self._breaker.passed()
+        elif told := self._breaker.failed():
+            self._break(self._stop(told, _MEND))
         self._ends.failed(
             job,
             Cause(
