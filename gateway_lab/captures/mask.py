@@ -31,6 +31,9 @@ _MaskBody: TypeAlias = Callable[[bytes], bytes]
 _MASK = re.compile(rb'"masked:[0-9a-f]{10}"')
 """What `mask_text` writes, as JSON: it is not masked again, by a second source or later."""
 
+_NO_TEXT = b"\xff"
+"""In front of the mask of what is not UTF-8: rules see NULL there, and go on to."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -135,12 +138,12 @@ def _mask_headers(
 
 def _mask_bytes(value: bytes | None) -> bytes:
     value = value or b""
-    if _MASK.fullmatch(b'"' + value + b'"'):
+    if _MASK.fullmatch(b'"' + value.removeprefix(_NO_TEXT) + b'"'):
         return value
     try:
         return mask_text(value.decode()).encode()
     except UnicodeDecodeError:
-        return mask_text(value).encode()
+        return _NO_TEXT + mask_text(value).encode()
 
 
 # --- bodies: only the way to private values is read, all other text stays as it was ---
