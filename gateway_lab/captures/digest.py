@@ -15,8 +15,6 @@ import polars as pl
 
 from gateway_lab.captures.format import COLUMNS, INVALID
 
-_PARTS = ("name", "value")
-
 
 class Digest:
     """A digest that is fed batch by batch, in the order of the rows."""
@@ -56,8 +54,8 @@ def _leaves(batch: pl.DataFrame, columns: Iterable[str]) -> Iterator[tuple[str, 
         yield name, batch[name]
         if name == "headers":
             items = batch[name].explode(empty_as_null=False).drop_nulls()
-            for part in _PARTS:
-                yield f"headers.{part}", items.struct.field(part)
+            yield "headers.name", items.struct.field("name")
+            yield "headers.value", items.struct.field("value").fill_null(b"")
 
 
 def _shape(leaf: pl.Series) -> pl.Series:

@@ -130,7 +130,7 @@ def _mask_headers(
     for row in rows if private else ():
         headers[row] = [
             {**item, "value": _mask_bytes(item["value"])}
-            if item["name"].lower() in private
+            if item and (item["name"] or "").lower() in private
             else item
             for item in headers[row] or ()
         ]

@@ -37,7 +37,7 @@ import polars as pl
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway_lab.captures.format import COLUMNS, INVALID, CaptureMetadata, decode_metadata
-from gateway_lab.captures.rows import headers_column
+from gateway_lab.captures.rows import headers_column, headers_of
 from gateway_lab.errors import CaptureError
 
 NDJSON_ENDINGS = (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
@@ -317,9 +317,7 @@ def _can_stand_in_a_line(body: bytes) -> bool:
 
 
 def _headers_json(headers: list[dict[str, Any]]) -> dict[str, str] | list[dict[str, str]]:
-    items = [
-        {"name": item["name"], **_named_bytes("value", item["value"] or b"")} for item in headers
-    ]
+    items = [{"name": name, **_named_bytes("value", value)} for name, value in headers_of(headers)]
     is_plain = len({item["name"] for item in items}) == len(items) and all(
         "value" in item for item in items
     )

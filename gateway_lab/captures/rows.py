@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from gateway_lab.captures.format import COLUMNS
+from gateway_lab.messages.headers import Headers
 from gateway_lab.messages.message import Message
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,11 +18,10 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 def message_of(row: Mapping[str, Any]) -> Message:
     """Make a message of a row, as `iter_rows(named=True)` gives it."""
-    headers = tuple((item["name"], item["value"] or b"") for item in row["headers"] or ())
     return Message(
         body=row["body"],
         key=row["key"],
-        headers=headers,
+        headers=headers_of(row["headers"]),
         timestamp=row["timestamp"],
         received=row["received"],
         broker=row["broker"] or "",
@@ -30,6 +30,15 @@ def message_of(row: Mapping[str, Any]) -> Message:
         partition=row["partition"],
         position=row["position"],
         seq=row["seq"],
+    )
+
+
+def headers_of(items: Sequence[Mapping[str, Any] | None] | None) -> Headers:
+    """Read headers: one without a value has an empty one, and without a name it is none."""
+    return tuple(
+        (item["name"], item["value"] or b"")
+        for item in items or ()
+        if item is not None and item["name"] is not None
     )
 
 

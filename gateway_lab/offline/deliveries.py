@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from gateway_lab.captures.format import COLUMNS, TIME
+from gateway_lab.captures.rows import headers_of
 from gateway_lab.config.plan import RouterPlan, SourcePlan, TargetPlan
 from gateway_lab.messages.books import Outcome
 from gateway_lab.messages.headers import Headers
@@ -271,14 +272,15 @@ def _kept(rows: pl.DataFrame, source: SourcePlan, part: Part, wanted: _Wanted) -
         return rows
     none = pl.lit([], dtype=COLUMNS["headers"])
     kept = _read_rows(part, rows["row"], "key", "headers", "body")
-    headers = pl.col("headers").fill_null(none).list.eval(_WITHOUT_NULLS)
+    named = pl.element().struct.field("name").is_not_null()
+    headers = pl.col("headers").fill_null(none).list.filter(named).list.eval(_WITHOUT_NULLS)
     return rows.hstack(kept.with_columns(headers))
 
 
 _WITHOUT_NULLS = pl.struct(
     pl.element().struct.field("name"), pl.element().struct.field("value").fill_null(b"")
 )
-"""A header without a value has an empty one, as `captures/rows.py` reads it."""
+"""A header without a value has an empty one, as `headers_of` reads it."""
 
 
 def _read_rows(part: Part, rows: pl.Series, *columns: str) -> pl.DataFrame:
@@ -358,5 +360,4 @@ def written_rows(
 
 def _message(row: tuple[Any, ...]) -> Message:
     key, headers, body, received = row
-    passed = tuple((each["name"], each["value"] or b"") for each in headers or ())
-    return Message(body=body, key=key, headers=passed, received=received)
+    return Message(body=body, key=key, headers=headers_of(headers), received=received)

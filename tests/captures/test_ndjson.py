@@ -41,6 +41,12 @@ def refused(folder: Path, *lines: str | bytes) -> CaptureError:
 # --- what we write ---
 
 
+def test_a_header_without_a_value_is_an_empty_one(tmp_path: Path) -> None:
+    capture = a_capture(1, headers=[[{"name": "x", "value": None}]])
+    capture.write(tmp_path / "c.ndjson")
+    assert scan_capture(tmp_path / "c.ndjson").digest == capture.digest
+
+
 @pytest.mark.parametrize("name", ["c.ndjson", "c.ndjson.gz", "c.jsonl"])
 def test_every_odd_value_comes_back_exactly(tmp_path: Path, name: str) -> None:
     capture = a_capture()

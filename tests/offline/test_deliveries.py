@@ -46,11 +46,17 @@ def test_a_value_that_cannot_stand_in_a_channel_is_a_dead_letter(
     assert (target["delivered"], target["dead_lettered"]) == (1, 1)
 
 
-def test_a_header_without_a_value_is_empty_in_dead_letters_too(
+def test_a_header_without_a_value_is_empty_and_without_a_name_it_is_none(
     shop: GatewayConfig, capture_of: MakeCapture
 ) -> None:
-    headers = [{"name": "x", "value": None}, {"name": "y", "value": b"1"}]
+    headers = [
+        {"name": "x", "value": None},
+        {"name": None, "value": b"0"},
+        {"name": "y", "value": b"1"},
+    ]
+    good = message(order("low"), headers=headers)
     capture = capture_of(message(order("urgent"), headers=headers), message(order("urgent")))
+    assert replay(shop, capture_of(good)).mismatches().is_empty()
     result = replay(shop, capture)
     rows = shown(result.deliveries(rendered=True), "headers")
     assert rows == [([{"name": "x", "value": b""}, {"name": "y", "value": b"1"}],), ([],)]
