@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, overload
 
-from gateway_lab.captures.capture import Capture
+from gateway_lab.captures.capture import Capture, require_capture
 from gateway_lab.captures.profile import body_kind
 from gateway_lab.captures.rows import message_of
 from gateway_lab.errors import CaptureError
@@ -45,6 +45,7 @@ def infer_event_type(capture: Capture, by: str | None = None) -> dict[str, Any]:
         CaptureError: No body is a JSON object, or `by` has too many values.
         RuleError: `by` cannot be read, or reads the event.
     """
+    require_capture(capture)
     sample = capture.sample(LOOKED_AT, seed=0) if capture.count > LOOKED_AT else capture
     bodies: defaultdict[str, list[bytes]] = defaultdict(list)
     choose = _chooser(by)

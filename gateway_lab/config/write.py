@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway_lab.config.check import check
-from gateway_lab.config.document import Document
+from gateway_lab.config.document import Document, require_config
 from gateway_lab.config.reading import parse_as
 from gateway_lab.config.yaml_text import MAX_BYTES
 from gateway_lab.config.yaml_writer import to_fresh_yaml, to_json, to_tidy_yaml, to_yaml
@@ -66,8 +66,9 @@ def format_config(config: Document) -> str:
     A config made in Python is written like any new one; JSON stays JSON.
 
     Raises:
-        ConfigError: As `to_text`.
+        ConfigError: As `to_text`, or it is no config.
     """
+    require_config(config)
     base = config.base_text
     if base is None or base.lstrip().startswith("{"):
         return to_text(config, is_json=base is not None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.read import scan_capture
+from gateway_lab.config.document import require_config
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.model import Expectations, ExpectedRouter, ExpectedTarget
 from gateway_lab.config.overlay import Overlay, with_overlay
@@ -40,6 +41,7 @@ def export(
         ReplayError: The capture cannot be replayed.
         CaptureError: The capture is not a file, a later run could not find it.
     """
+    require_config(config)
     if overlay is not None:
         config = with_overlay(config, overlay)
     if capture is not None:
@@ -101,6 +103,7 @@ def check_expectations(
         CaptureError: The capture cannot be read.
         ReplayError: The config has errors.
     """
+    require_config(config)
     promised = config.expectations
     if promised is None:
         return None

@@ -14,6 +14,7 @@ import polars as pl
 
 from gateway_lab.batches.cost import DEFAULT_COST, StoreCost
 from gateway_lab.captures.capture import Capture, require_capture
+from gateway_lab.config.document import require_config
 from gateway_lab.config.durations import duration_us
 from gateway_lab.config.gateway_config import GatewayConfig
 from gateway_lab.config.model import Retry
@@ -71,6 +72,7 @@ def tune(  # noqa: PLR0913 - all but four are rarely given
         ReplayError: The grid names what cannot be tuned, is empty or too large, or a value cannot
             stand there; the objective cannot be read; the config has errors.
     """
+    require_config(config)
     require_capture(capture)
     wanted, tried = read_objective(objective), read_grid(config, grid)
     if not config.batches and (named := _OF_ROWS.intersection(wanted.names)):

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import gateway_lab as gl
 from gateway_lab.captures.capture import Capture
 from gateway_lab.captures.read import scan_capture
 from gateway_lab.config.gateway_config import GatewayConfig
@@ -56,3 +59,19 @@ def test_a_capture_that_is_no_file_cannot_be_promised(
     with pytest.raises(ConfigError, match="one Parquet file"):
         export(shop, tmp_path / "routes.yaml", capture=five)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda text: gl.export(text, "routes.yaml"),
+        gl.check_expectations,
+        gl.format_config,
+        lambda text: gl.tune(text, text, {"settings.hot": [1]}, "cost"),
+        gl.infer_event_type,
+    ],
+    ids=["export", "check_expectations", "format_config", "tune", "infer_event_type"],
+)
+def test_a_path_in_the_place_of_what_stands_there_is_told(ask: Callable[[Any], object]) -> None:
+    with pytest.raises(gl.GatewayLabError, match=r"this is a str, and no (config|capture)"):
+        ask("routes.yaml")
