@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -39,6 +39,9 @@ MAX_REASON: Final = 1_000
 
 MAX_KEPT: Final = 16 * 1024
 """Bytes of the header that keeps what has no other place: brokers bound a message's headers."""
+
+_AHEAD: Final = timedelta(minutes=50)
+"""A letter's time may be so far ahead; Kafka takes an hour, if nobody has set less or more."""
 
 _RULES: Final = (ROUTE_REASON, UNMATCHED_REASON, UNDECIDED_REASON)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -130,7 +133,7 @@ class Letters:
             key=key,
             headers=headers,
             body=message.body if carries.tombstone else message.body or b"",
-            timestamp=_not_ahead(message.timestamp),
+            timestamp=_not_far_ahead(message.timestamp),
             id=id_ + way.letter_suffix,
         )
 
@@ -215,9 +218,9 @@ def _own(headers: Headers) -> Headers:
     )
 
 
-def _not_ahead(time: datetime | None) -> datetime | None:
-    """Leave out a time that is yet to come, which Kafka refuses: a header has it all the same."""
-    return None if time and time > datetime.now(UTC) else time
+def _not_far_ahead(time: datetime | None) -> datetime | None:
+    """Leave out a time that Kafka would refuse, so far ahead is it: a header has it all the same."""
+    return None if time and time > datetime.now(UTC) + _AHEAD else time
 
 
 def _spell(time: datetime) -> str:
