@@ -37,6 +37,9 @@ PAUSE_S: Final = 5.0
 STALLED_S: Final = 120.0
 """How long nothing may arrive before it is a failure; a fault takes some seconds to pass."""
 
+QUIET_S: Final = 2.0
+"""How long nothing may move before everything is taken to be done."""
+
 WRITTEN_S: Final = 5.0
 """After so long, what RabbitMQ knew is in its files."""
 
@@ -341,9 +344,17 @@ class Ring:
         raise TimeoutError(f"waited for this: {what}")
 
     def _is_done(self, number: int, hop: Hop) -> bool:
-        """Say so once nothing is left, and nothing in hand: RabbitMQ does not count that as left."""
+        """Say so once nothing is left, and nothing in hand: RabbitMQ does not count that as left.
+
+        It has to stay so for a while: messages may be on their way to a hop that has just begun.
+        """
         hop.check()
-        return self._lag_of(number, hop) == 0 and hop.is_idle()
+        end = time.monotonic() + QUIET_S
+        while self._lag_of(number, hop) == 0 and hop.is_idle():
+            if time.monotonic() > end:
+                return True
+            time.sleep(0.05)
+        return False
 
     def _lag_of(self, number: int, hop: Hop) -> int:
         return self._clients[hop.source].lag(f"{self._name}.{number - 1}", self._name)
