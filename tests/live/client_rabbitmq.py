@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import uuid4
 
 import aiormq
@@ -14,6 +15,9 @@ from pamqp.common import FieldTable
 
 from gateway_lab.messages.message import Message
 from tests.live.client_messages import AT_ONCE, LIMIT_S, Fetched, chunks, with_edge, without_edge
+
+BACK_S: Final = 0.5
+"""How long a queue has to be empty until it is taken to be."""
 
 
 class RabbitmqClient:
@@ -69,9 +73,15 @@ class RabbitmqClient:
         return got
 
     async def left(self, group: str, channel: str) -> int:
-        """Count what is in the queue, once its readers are gone: a queue has no groups."""
+        """Count what is in the queue, once its readers are gone: a queue has no groups.
+
+        What a reader had that ended comes back a moment later, so it has to be empty for a while.
+        """
         del group
-        return await self.count(channel)
+        end = time.monotonic() + BACK_S
+        while not (number := await self.count(channel)) and time.monotonic() < end:  # noqa: ASYNC110 - it asks a server
+            await asyncio.sleep(BACK_S / 10)
+        return number
 
     async def is_held(self, channel: str) -> bool:
         """Say whether it has consumers, be it ones that were killed a moment ago."""

@@ -56,6 +56,7 @@ LEASE: Final = "2s"
 """How long a gateway that was killed holds what it had, at most."""
 
 TRIES: Final = 5
+"""How many gateways may finish nothing, one after the other."""
 
 _NUMBERS = count()
 
@@ -194,21 +195,24 @@ class Stage:
         """Run a gateway until the source is read to its end, stop it cleanly, return its books.
 
         A queue of RabbitMQ looks empty as soon as everything is handed out, and what was not read
-        by then comes back when the gateway stops: then there is another one.
+        by then comes back when the gateway stops: then there is another one, as long as that helps.
         """
         books: list[Books] = []
-        while self._is_left():
-            assert len(books) < TRIES, f"{self.lag()} are left in {self.name}"
+        least, in_vain = sys.maxsize, 0
+        while left := self._left():
+            in_vain = 0 if left < least else in_vain + 1
+            assert in_vain < TRIES, f"{left} are left in {self.name}"
+            least = min(least, left)
             with self.gateway(*options) as child:
                 child.wait_for("started")
                 books.append(self.stop(child))
         return books
 
-    def _is_left(self) -> bool:
-        """Look at the source once its broker knows that all who read it are gone."""
+    def _left(self) -> int:
+        """Count what is not finished once the broker knows that all who read are gone."""
         channel = self.channel("in")
         wait_until(lambda: not self._from.is_held(channel), f"nobody reads {channel}")
-        return self.lag() > 0
+        return self.lag()
 
     def stop(self, child: Child) -> Books:
         """Let a gateway read the source to its end, stop it cleanly, and return its books."""
