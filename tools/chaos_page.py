@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
+
+_NUMBERS: Final = re.compile(r"[0-9][0-9-]*")
 
 RESULTS: Final = Path(__file__).parents[1] / "docs" / "chaos-results.jsonl"
 
@@ -61,12 +64,20 @@ def _last(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _before(every: list[Line], last: list[Line]) -> Iterator[str]:
-    """Say which units were not clean at first, and with which version they were clean then."""
-    now = {line["unit"]: line for line in last}
-    names = sorted({line["unit"] for line in every if not _is_clean(line)} & _clean(last))
-    if mended := [f"{name} (clean on {now[name]['version']})" for name in names]:
-        yield f"Not clean at first, run again; both lines are in the file: {', '.join(mended)}."
+    """Say how many units were not clean at first, what was found, and that it was mended."""
+    found = {line["unit"]: _told(line) for line in every if not _is_clean(line)}
+    mended = {name: what for name, what in found.items() if name in _clean(last)}
+    if mended:
+        kinds = Counter(mended.values()).most_common()
+        told = "; ".join(f"{number} times {what}" for what, number in kinds)
+        yield f"{len(mended)} units were not clean at first, and were run again once that was mended:"
+        yield f"{told}. All their lines are in the file."
         yield ""
+
+
+def _told(line: Line) -> str:
+    """Say in some words what a unit found: kinds of violations, or what went wrong with it."""
+    return ", ".join(line["violations"]) or _NUMBERS.sub("…", str(line.get("error")))[:80]
 
 
 def _clean(lines: list[Line]) -> set[str]:

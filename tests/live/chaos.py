@@ -285,10 +285,15 @@ def _bench() -> Iterator[Bench]:
 
 
 def _version() -> str:
-    """Return the commit that runs, and whether anything was changed since."""
-    words = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    return ran.stdout.strip() or "unknown"
+    """Return the commit that runs, and whether anything but the results was changed since."""
+    others = ["--", ".", ":!docs/chaos-results.*"]
+    changed = _git("status", "--porcelain", *others)
+    return (_git("rev-parse", "--short=10", "HEAD") or "unknown") + ("-dirty" if changed else "")
+
+
+def _git(*words: str) -> str:
+    ran = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return ran.stdout.strip()
 
 
 if __name__ == "__main__":
