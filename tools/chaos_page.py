@@ -10,6 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from gateway_lab.lab.labels import counted
+
 _NUMBERS: Final = re.compile(r"[0-9][0-9-]*")
 
 RESULTS: Final = Path(__file__).parents[1] / "docs" / "chaos-results.jsonl"
@@ -69,9 +71,10 @@ def _before(every: list[Line], last: list[Line]) -> Iterator[str]:
     mended = {name: what for name, what in found.items() if name in _clean(last)}
     if mended:
         kinds = Counter(mended.values()).most_common()
-        told = "; ".join(f"{number} times {what}" for what, number in kinds)
-        yield f"{len(mended)} units were not clean at first, and were run again once that was mended:"
-        yield f"{told}. All their lines are in the file."
+        told = "; ".join(f"{counted(number, 'time', 'times')} {what}" for what, number in kinds)
+        were = counted(len(mended), "unit was", "units were")
+        yield f"{were} not clean at first, and run again once that was mended:"
+        yield f"{told}. All lines are in the file."
         yield ""
 
 
