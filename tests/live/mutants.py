@@ -44,7 +44,7 @@ def positional(broker: Broker) -> Any:
 def forgetful(broker: Broker) -> Any:
     """Give all deliveries of a message one id on NATS, which stores each id once."""
     named = "gateway_lab.brokers.nats.sink.message_id"
-    patch(named, lambda delivery, _: delivery.rpartition("-")[0]).start()
+    patch(named, lambda delivery, *_: delivery.rpartition("-")[0]).start()
     return broker
 
 
